@@ -17,6 +17,7 @@ from app.persistence.imports import Imports
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Operator
+from app.persistence.own_data import OwnData
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
@@ -55,6 +56,7 @@ class Services:
     worker_configuration: WorkerConfiguration
     uploads: Uploads
     imports: Imports
+    own_data: OwnData
 
     @classmethod
     def build(cls, client: AsyncClient) -> Self:
@@ -82,4 +84,5 @@ class Services:
             worker_configuration=WorkerConfiguration(client),
             uploads=Uploads(client),
             imports=Imports(client),
+            own_data=OwnData(client),
         )

@@ -21,6 +21,7 @@ from app.services import Services
 from worker.opening import OpenedWorker, open_worker, run_supervised, stop_on_signals
 from worker.options import OneShotOptions
 from worker.periodic.daily_fetch import enqueue_days
+from worker.periodic.erasures import Erasures
 from worker.periodic.paper_vectors import PaperVectors
 from worker.readers import apply_readers_file
 from worker.run_summary import RunSummary
@@ -196,6 +197,7 @@ async def _stop_at_outage(worker: Worker, stop: asyncio.Event, summary: RunSumma
 
 
 async def _remove_old_rows(services: Services, settings: WorkerSettings, random: Random) -> None:
+    await _attempt("erasures", Erasures(services.own_data, random=random).run_once())
     await _attempt("retention", build_retention(services, settings, random).run_once())
 
 

@@ -14,6 +14,7 @@ import uvloop
 from app.client.factory import open_supabase
 from app.config import DEFAULT_CALLER, Settings, load_settings
 from app.errors import ConfigurationError, SupabaseError
+from app.persistence.readers import ERASED
 from app.persistence.readers_file import ReadersFile
 from app.process.logs import configure_logs
 
@@ -24,6 +25,8 @@ class FileReport:
 
     counts: Counter[str]
     refused: tuple[str, ...]
+    erased: tuple[str, ...]
+    """A line for each reader who deleted their data: it is not created again."""
     missing: tuple[str, ...]
     """The keys of readers that are no longer in the file."""
     pruned: bool
@@ -34,7 +37,8 @@ class FileReport:
         applied = ", ".join(f"{self.counts[name]} {name}" for name in ("created", "changed", "unchanged", "refused"))
         note = "paused" if self.pruned else "still active, --prune pauses them"
         gone = f"; {len(self.missing)} no longer in the file ({note})" if self.missing else ""
-        return f"file     {applied}{gone}"
+        erased = f"; {len(self.erased)} {ERASED}" if self.erased else ""
+        return f"file     {applied}{erased}{gone}"
 
 
 async def apply_readers_file(
@@ -52,9 +56,14 @@ async def apply_readers_file(
         for each, result in zip(placed, results, strict=True)
         if result.outcome == "refused"
     ]
+    erased = [
+        f"line {each.line}: the reader {each.entry.key!r} was {ERASED}"
+        for each, result in zip(placed, results, strict=True)
+        if result.outcome == "erased"
+    ]
     missing = await readers_file.missing(owner, [entry.key for entry in entries], pause=prune)
     counts = Counter[str]("unchanged" if each.outcome == "existing" else each.outcome for each in results)
-    return FileReport(counts, tuple(refused), tuple(missing), pruned=prune)
+    return FileReport(counts, tuple(refused), tuple(erased), tuple(missing), pruned=prune)
 
 
 async def _run(path: Path, *, owner: str, prune: bool) -> FileReport:
@@ -80,7 +89,12 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 1
-    for line in (report.summary, *report.refused, *(f"no longer in the file: {key}" for key in report.missing)):
+    for line in (
+        report.summary,
+        *report.refused,
+        *report.erased,
+        *(f"no longer in the file: {key}" for key in report.missing),
+    ):
         print(line)  # noqa: T201  (a command's output)
     return int(bool(report.refused))
 

@@ -128,7 +128,7 @@ class TaskView(BaseModel):
     source_date: date | None
     parent: UUID | None = Field(description="For a callback: the task whose end it reports.")
     reader_id: UUID | None = Field(
-        description="The reader for whom the task is: a scheduled digest, its mail, an import."
+        description="The reader for whom the task is: a scheduled digest, a mail, an import, or their callbacks."
     )
     local_day: date | None = Field(description="The day in the reader's time zone.")
     created_at: datetime

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from app.api.problems import json_message
 from app.api.reader_models import ImportedReader, ImportReport, RefusedLine
 from app.errors import BroadsheetError
-from app.persistence.readers import Readers
+from app.persistence.readers import ERASED, Readers
 
 BATCH = 200
 MAX_LINES = 10_000
@@ -75,6 +75,8 @@ class ReaderImport:
                     self._report.unchanged += 1
                 case "refused":
                     self._refuse(number, result.reason or "")
+                case "erased":
+                    self._refuse(number, ERASED)
 
     def _refuse(self, number: int, reason: str) -> None:
         self._report.refused.append(RefusedLine(line=number, reason=reason[:MAX_REASON]))

@@ -63,10 +63,10 @@ async def _saved(papers: ReaderPapers, reader_id: UUID, write: Writer) -> AsyncI
     pages = papers.saved_pages(reader_id)
     # The first page is read before the response starts, so that an error can still become a problem document.
     first = await anext(pages, None)
-    return _written(first, pages, write)
+    return written(first, pages, write)
 
 
-async def _written(
+async def written(
     page: tuple[ReaderPaper, ...] | None, rest: AsyncIterator[tuple[ReaderPaper, ...]], write: Writer
 ) -> AsyncIterator[str]:
     """Yield the entries of each page. One page is in memory: a reader may have saved 20,000 papers."""

@@ -57,7 +57,7 @@ async def open_external(
     transport = ExternalTransport(
         resolve, network or httpcore.AnyIOBackend(), certificates or httpx.create_ssl_context()
     )
-    # Whoever accepts compressed responses says so, and inflates them in bounded pieces.
+    # A caller that accepts compressed responses says so, and inflates them in bounded pieces.
     plain = {"Accept-Encoding": "identity"}
     async with httpx.AsyncClient(
         transport=transport, headers=plain, timeout=httpx.Timeout(20.0, connect=5.0)

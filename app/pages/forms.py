@@ -1,6 +1,6 @@
 """Parsing and validation of readers' forms, with an error message for each field."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -9,25 +9,47 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from app.api.reader_models import ReaderChange, ReaderProfileRequest
-from app.models.profiles import MAX_CATEGORIES, MAX_EXCLUDED, MAX_FOLLOWED, MAX_GOALS, MAX_INTERESTS
-from app.models.values import MAX_SHORT_TEXT
-from app.persistence.readers import Reader
+from app.persistence.readers import Reader, ReaderProfile
 
 MAX_FIELDS: Final = 50
 _MISSING_FIELDS: Final = "The form was incomplete. Nothing was changed. Please send it again."
 _DAYS: Final = frozenset("1234567")
 _LIST_FIELDS: Final = ("interests", "exclude", "authors", "categories")
+_SIZE_FIELDS: Final = ("max_papers", "max_news")
+_PREFERENCE_FIELDS: Final = ("goals", *_LIST_FIELDS, *_SIZE_FIELDS, "language")
+_SCHEDULE_FIELDS: Final = ("timezone", "send_at", "when_empty")
+_LIMITS: Final[Mapping[str, Any]] = ReaderProfile.model_json_schema()["properties"]
+"""The limits of each preference, as the model has them."""
+
+
+def _lines_error(field: str) -> str:
+    limits = _LIMITS[field]
+    return f"Enter at most {limits['maxItems']} lines of at most {limits['items']['maxLength']} characters."
+
+
+def _size_error(field: str) -> str:
+    least, most = SIZE_LIMITS[field]
+    return f"Enter a whole number from {least} to {most}."
+
+
+MAX_LENGTHS: Final[Mapping[str, int]] = {"goals": _LIMITS["goals"]["maxLength"]}
+"""The most characters of a text."""
+SIZE_LIMITS: Final[Mapping[str, tuple[int, int]]] = {
+    field: (_LIMITS[field]["minimum"], _LIMITS[field]["maximum"]) for field in _SIZE_FIELDS
+}
+"""The least and the largest value of a number."""
 _ERRORS: Final = {
     "form": "These values cannot be saved.",
     "timezone": "Enter a time zone name such as Europe/Berlin, America/New_York or UTC.",
     "send_at": "Enter a time of day such as 07:00.",
     "weekdays": "Choose at least one day.",
-    "goals": f"Enter at most {MAX_GOALS} characters.",
-    "interests": f"Enter at most {MAX_INTERESTS} lines of at most {MAX_SHORT_TEXT} characters.",
-    "exclude": f"Enter at most {MAX_EXCLUDED} lines of at most {MAX_SHORT_TEXT} characters.",
-    "authors": f"Enter at most {MAX_FOLLOWED} lines of at most {MAX_SHORT_TEXT} characters.",
+    "when_empty": "Choose what happens on a day without new items.",
+    "goals": f"Enter at most {MAX_LENGTHS['goals']} characters.",
     "language": "Enter a language tag such as en, de, pt-BR or zh-Hant.",
-    "categories": f"Enter at most {MAX_CATEGORIES} lines, each an arXiv category such as cs.LG, math.CO or hep-th.",
+    "categories": f"Enter at most {_LIMITS['categories']['maxItems']} lines, each an arXiv category such as cs.LG, "
+    "math.CO or hep-th.",
+    **{field: _lines_error(field) for field in ("interests", "exclude", "authors")},
+    **{field: _size_error(field) for field in _SIZE_FIELDS},
 }
 
 
@@ -64,17 +86,21 @@ async def is_undo(request: Request) -> bool:
 def schedule_values(reader: Reader) -> dict[str, Any]:
     """Return a reader's schedule as values of the form."""
     send_at = f"{reader.send_at:%H:%M}" if reader.send_at is not None else ""
-    return {"timezone": reader.timezone or "", "send_at": send_at, "weekdays": reader.weekdays}
+    texts = {"timezone": reader.timezone or "", "send_at": send_at, "when_empty": reader.when_empty}
+    return texts | {"weekdays": reader.weekdays}
 
 
-def submitted_schedule(form: Form) -> dict[str, Any]:
-    """Return the submitted schedule as values of the form. Raises `InvalidForm` if a field is missing."""
+def submitted_schedule(reader: Reader, form: Form) -> dict[str, Any]:
+    """Return the submitted schedule as values of the form. Fields that are missing keep the reader's values."""
+    stored = schedule_values(reader)
+    texts = {name: _value(form, name, stored[name]).strip() for name in _SCHEDULE_FIELDS}
     days = [int(day) for day in form.get("weekdays", ()) if day in _DAYS]
-    return {
-        "timezone": _single_value(form, "timezone").strip(),
-        "send_at": _single_value(form, "send_at"),
-        "weekdays": sorted(set(days)),
-    }
+    return texts | {"weekdays": sorted(set(days))}
+
+
+def require_schedule(form: Form) -> None:
+    """Raise `InvalidForm` if a field is missing: an incomplete form must not change stored values."""
+    _require_fields(form, _SCHEDULE_FIELDS)
 
 
 def schedule_columns(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,23 +114,29 @@ def schedule_columns(values: Mapping[str, Any]) -> dict[str, Any]:
 def preference_values(reader: Reader) -> dict[str, str]:
     """Return a reader's preferences as values of the form, lists with one entry per line."""
     profile = reader.profile
-    return {"goals": profile.goals, "language": profile.language} | {
-        name: "\n".join(getattr(profile, name)) for name in _LIST_FIELDS
+    return {
+        name: "\n".join(getattr(profile, name)) if name in _LIST_FIELDS else str(getattr(profile, name))
+        for name in _PREFERENCE_FIELDS
     }
 
 
-def submitted_preferences(form: Form) -> dict[str, str]:
-    """Return the submitted preferences as values of the form. Raises `InvalidForm` if a field is missing."""
-    texts = {name: "\n".join(_single_value(form, name).splitlines()) for name in ("goals", *_LIST_FIELDS)}
-    return texts | {"language": _single_value(form, "language").strip()}
+def submitted_preferences(reader: Reader, form: Form) -> dict[str, str]:
+    """Return the submitted preferences as values of the form. Fields that are missing keep the reader's values."""
+    stored = preference_values(reader)
+    texts = {name: "\n".join(_value(form, name, stored[name]).splitlines()) for name in _PREFERENCE_FIELDS}
+    return texts | {name: texts[name].strip() for name in ("language", *_SIZE_FIELDS)}
+
+
+def require_preferences(form: Form) -> None:
+    """Raise `InvalidForm` if a field is missing: an incomplete form must not change stored values."""
+    _require_fields(form, _PREFERENCE_FIELDS)
 
 
 def preference_columns(reader: Reader, values: Mapping[str, str]) -> dict[str, Any]:
     """Return the columns that submitted preferences set; other profile fields are kept. Raises `InvalidForm`."""
     lists = {name: list(filter(None, map(str.strip, values[name].splitlines()))) for name in _LIST_FIELDS}
-    changes = {"goals": values["goals"], "language": values["language"]} | {
-        name: list(dict.fromkeys(each)) for name, each in lists.items()
-    }
+    changes: dict[str, Any] = {name: values[name] for name in ("goals", "language", *_SIZE_FIELDS)}
+    changes |= {name: list(dict.fromkeys(each)) for name, each in lists.items()}
     try:
         profile = ReaderProfileRequest.model_validate(reader.profile.model_dump() | changes)
     except ValidationError as error:
@@ -112,12 +144,15 @@ def preference_columns(reader: Reader, values: Mapping[str, str]) -> dict[str, A
     return {"profile": profile.model_dump(mode="json")}
 
 
-def _single_value(form: Form, field: str) -> str:
-    """Return the one value of a field. Raises `InvalidForm`: an incomplete form must not clear stored values."""
+def _value(form: Form, field: str, stored: str) -> str:
+    """Return the one value of a field; `stored` if it is missing, or has several values."""
     values = form.get(field, ())
-    if len(values) != 1:
+    return values[0] if len(values) == 1 else stored
+
+
+def _require_fields(form: Form, fields: Iterable[str]) -> None:
+    if any(len(form.get(field, ())) != 1 for field in fields):
         raise InvalidForm({"form": _MISSING_FIELDS})
-    return values[0]
 
 
 def _field_errors(error: ValidationError) -> InvalidForm:

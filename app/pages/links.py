@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -81,15 +82,17 @@ def item_visit_of(action: str, *, max_age: timedelta) -> Callable[[str, str, Req
 def link_route(pages: PageRenderer) -> type[APIRoute]:
     """Return a route class that renders errors as pages. All invalid links give the same page."""
 
-    def render_error(request: Request, error: BroadsheetError) -> Response:
-        if isinstance(error, InvalidLink | NotFound | InvalidCursor):
-            return pages.page("link_refused.html.j2", status_code=HTTPStatus.NOT_FOUND)
-        if isinstance(error, TooManyPapers):
-            return pages.page("papers_full.html.j2", status_code=error.status)
-        log.warning("request failed", route=route_of(request.scope), error=str(error))
-        return pages.page("link_failed.html.j2", status_code=error.status)
+    return error_rendering_route(partial(render_link_error, pages))
 
-    return error_rendering_route(render_error)
+
+def render_link_error(pages: PageRenderer, request: Request, error: BroadsheetError) -> Response:
+    """Return the page of an error."""
+    if isinstance(error, InvalidLink | NotFound | InvalidCursor):
+        return pages.page("link_refused.html.j2", status_code=HTTPStatus.NOT_FOUND)
+    if isinstance(error, TooManyPapers):
+        return pages.page("papers_full.html.j2", status_code=error.status)
+    log.warning("request failed", route=route_of(request.scope), error=str(error))
+    return pages.page("link_failed.html.j2", status_code=error.status)
 
 
 async def _visit(purpose: str, token: str, request: Request, max_age: timedelta | None) -> Visit:

@@ -16,12 +16,16 @@ from app.api.tasks import ServicesOf
 from app.errors import InvalidReader
 from app.links import InvalidLink, Link
 from app.pages.forms import (
+    MAX_LENGTHS,
+    SIZE_LIMITS,
     InvalidForm,
     field_error,
     is_undo,
     parse_form,
     preference_columns,
     preference_values,
+    require_preferences,
+    require_schedule,
     schedule_columns,
     schedule_values,
     submitted_preferences,
@@ -29,7 +33,8 @@ from app.pages.forms import (
 )
 from app.pages.links import MAX_LINK_AGE, Visit, link_of, link_route, visit_of
 from app.pages.rendering import PageRenderer
-from app.persistence.readers import Reader, ReaderStatus
+from app.pages.timezones import timezones_by_region
+from app.persistence.readers import Reader, ReaderStatus, WhenEmpty
 from app.services import Services
 
 ACTIVE, PAUSED, UNSUBSCRIBED = ReaderStatus.ACTIVE, ReaderStatus.PAUSED, ReaderStatus.UNSUBSCRIBED
@@ -42,6 +47,9 @@ _FIELDS: Final = (
     ("authors", "Authors whose new papers are always shown, one per line", 4),
     ("categories", "arXiv categories, one per line", 4),
 )
+
+_SIZES: Final = {"max_papers": "Most papers in a digest", "max_news": "Most news items in a digest"}
+_WHEN_EMPTY: Final[dict[WhenEmpty, str]] = {"skip": "Send no mail", "notify": "Send a mail with one line"}
 
 _LANGUAGES: Final = {
     "ar": "Arabic", "zh-Hans": "Chinese (simplified)", "zh-Hant": "Chinese (traditional)", "cs": "Czech",
@@ -118,7 +126,16 @@ def _status_routes(router: APIRouter, pages: PageRenderer) -> None:
 
 def _schedule_routes(router: APIRouter, pages: PageRenderer) -> None:
     def page(visit: Visit, reader: Reader, values: Mapping[str, Any], **outcome: Any) -> HTMLResponse:
-        return _form_page(pages, "schedule.html.j2", visit=visit, reader=reader, values=values, days=_DAYS, **outcome)
+        zones = timezones_by_region()
+        listed = {name for names in zones.values() for name in names}
+        context: dict[str, Any] = {
+            "days": _DAYS,
+            "zones": zones,
+            # UTC is in no region; a reader may have another name that the database knows.
+            "own_zones": sorted({"UTC", values["timezone"]} - listed - {""}),
+            "choices_when_empty": _WHEN_EMPTY,
+        }
+        return _form_page(pages, "schedule.html.j2", visit=visit, reader=reader, values=values, **context, **outcome)
 
     @router.get("/schedule/{token}")
     async def show_schedule(visit: ScheduleVisit) -> HTMLResponse:
@@ -126,9 +143,10 @@ def _schedule_routes(router: APIRouter, pages: PageRenderer) -> None:
 
     @router.post("/schedule/{token}")
     async def set_schedule(visit: ScheduleVisit, services: ServicesOf, request: Request) -> HTMLResponse:
-        values = schedule_values(visit.reader)
+        form = await parse_form(request)
+        values = submitted_schedule(visit.reader, form)
         try:
-            values = submitted_schedule(await parse_form(request))
+            require_schedule(form)
             # The database checks only whether it knows the time zone.
             reader = await _update_reader(services, visit.reader, schedule_columns(values), error_field="timezone")
         except InvalidForm as error:
@@ -139,9 +157,9 @@ def _schedule_routes(router: APIRouter, pages: PageRenderer) -> None:
 def _preferences_routes(router: APIRouter, pages: PageRenderer) -> None:
     def page(visit: Visit, values: Mapping[str, Any], **outcome: Any) -> HTMLResponse:
         languages = {values["language"]: values["language"]} | _LANGUAGES
-        return _form_page(
-            pages, "preferences.html.j2", visit=visit, values=values, fields=_FIELDS, languages=languages, **outcome
-        )
+        context: dict[str, Any] = {"fields": _FIELDS, "languages": languages, "max_lengths": MAX_LENGTHS}
+        context |= {"sizes": _SIZES, "size_limits": SIZE_LIMITS}
+        return _form_page(pages, "preferences.html.j2", visit=visit, values=values, **context, **outcome)
 
     @router.get("/preferences/{token}")
     async def show_preferences(visit: PreferencesVisit) -> HTMLResponse:
@@ -149,9 +167,10 @@ def _preferences_routes(router: APIRouter, pages: PageRenderer) -> None:
 
     @router.post("/preferences/{token}")
     async def set_preferences(visit: PreferencesVisit, services: ServicesOf, request: Request) -> HTMLResponse:
-        values = preference_values(visit.reader)
+        form = await parse_form(request)
+        values = submitted_preferences(visit.reader, form)
         try:
-            values = submitted_preferences(await parse_form(request))
+            require_preferences(form)
             reader = await _update_reader(
                 services, visit.reader, preference_columns(visit.reader, values), error_field="form"
             )

@@ -24,6 +24,8 @@ CHECK_VIOLATION = "23514"
 """SQLSTATE. The message names the check constraint."""
 UNIQUE_VIOLATION = "23505"
 """SQLSTATE."""
+ERASED = "deleted by the reader, not created again"
+"""What a report says about a reader with the outcome `erased`."""
 
 
 class ReaderProfile(DigestSize, Preferences):
@@ -78,7 +80,8 @@ class UpsertResult(Frozen):
     """The result of creating or changing a reader. `reason` says why one was refused."""
 
     reader_id: UUID | None
-    outcome: Literal["created", "changed", "unchanged", "existing", "refused"]
+    outcome: Literal["created", "changed", "unchanged", "existing", "refused", "erased"]
+    """`erased`: the reader deleted their data, and is not created again."""
     reason: str | None = None
 
 

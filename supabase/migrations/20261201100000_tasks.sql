@@ -8,7 +8,8 @@ create table public.tasks (
     kind            text        not null check (kind in ('fetch', 'digest', 'delivery', 'callback', 'import')),
     payload         jsonb       not null default '{}' check (jsonb_typeof(payload) = 'object'),
     source_date     date,
-    reader_id       uuid,                               -- set if the task is for one reader: its schedule, a delivery, an import
+    reader_id       uuid,                               -- set if the task is for one reader: its schedule, a delivery, an
+                                                        -- import, and their callbacks
     local_day       date,                               -- the day in that reader's time zone
     parent          uuid,                               -- the task that caused this one
     callback_url    text,
@@ -118,9 +119,10 @@ declare
           from public.task_records r where r.task_id = new.task_id);
 begin
     with created as (
-        insert into public.tasks (task_id, owner, kind, payload, source_date, parent, request_hash, priority, max_attempts)
+        insert into public.tasks (
+            task_id, owner, kind, payload, source_date, reader_id, parent, request_hash, priority, max_attempts)
         values (callback, new.owner, 'callback', jsonb_build_object('url', new.callback_url, 'event', event),
-                new.source_date, new.task_id, '', 1, 10)
+                new.source_date, new.reader_id, new.task_id, '', 1, 10)
         on conflict do nothing
         returning *
     )

@@ -114,8 +114,11 @@ create table public.readers_private (
     reader_id       uuid        primary key references public.readers on delete cascade,
     link_generation integer     not null default 1 check (link_generation between 1 and 2000000000), -- links of others are invalid
     new_items_since timestamptz,                        -- where the first digest began, until one was shown
-    file_values     jsonb                               -- the values that the readers file had for it; null: it was in none
+    file_values     jsonb,                              -- the values that the readers file had for it; null: it was in none
+    erase_requested_at timestamptz                      -- when the reader deleted their data (public.erase_reader)
 );
+
+create index readers_to_erase on public.readers_private (reader_id) where erase_requested_at is not null;
 
 alter table public.readers enable row level security;
 alter table public.readers_private enable row level security;

@@ -1,6 +1,7 @@
 -- Creating, changing and removing readers, and enqueueing their scheduled digests.
 
--- Creates a reader, or finds the one with the same id or external_id; with p_change it takes the new values.
+-- Creates a reader, or finds the one with the same id or external_id; with p_change it takes the new values. With p_change, a
+-- reader who deleted their data is not created again, and no other one gets their e-mail address: the outcome is `erased`.
 create function public.upsert_reader(p_owner text, p_reader jsonb, p_change boolean) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
@@ -12,6 +13,11 @@ begin
     if existing_row.reader_id is null then
         select * into existing_row from public.readers
          where owner = p_owner and external_id = p_reader ->> 'external_id' for update;
+    end if;
+    if p_change and public.reader_is_erased(
+        p_owner, case when existing_row.reader_id is null then p_reader ->> 'external_id' end,
+        nullif(lower(p_reader ->> 'email'), lower(existing_row.email))) then
+        return jsonb_build_object('reader_id', null, 'outcome', 'erased');
     end if;
     if existing_row.reader_id is null then
         target := jsonb_populate_record(null::public.readers, p_reader);
@@ -95,12 +101,40 @@ begin
 end
 $$;
 
+-- Returns a text without a reader's id and e-mail address, in any case. Without an address, p_email is null.
+create function public.anonymised(p_text text, p_reader_id uuid, p_email text) returns text
+language sql immutable security invoker set search_path = '' as $$
+    -- The prefix makes the rest of the pattern literal. JSON escapes no character that an address can have.
+    select regexp_replace(
+        replace(p_text, p_reader_id::text, '00000000-0000-0000-0000-000000000000'),
+        '***=' || coalesce(p_email, p_reader_id::text), '<address>', 'gi')
+$$;
+
+-- Removes a reader's id and e-mail address from the audit. The record of what an admin did stays.
+create function public.anonymise_audit(p_reader_id uuid, p_email text) returns void
+language plpgsql security invoker set search_path = '' as $$
+begin
+    with found as materialized (
+        select audit_id from public.audit
+         where strpos(response::text || details::text, p_reader_id::text) > 0
+            or strpos(lower(response::text || details::text), lower(p_email)) > 0
+         order by audit_id for update)
+    update public.audit a
+       set response = public.anonymised(a.response::text, p_reader_id, p_email)::jsonb,
+           details = public.anonymised(a.details::text, p_reader_id, p_email)::jsonb
+      from found where a.audit_id = found.audit_id;
+end
+$$;
+
 -- Removes a reader with everything that belongs to it. Returns false if there is none, or it is another owner's (p_owner null: any
 -- owner).
 create function public.remove_reader(p_reader_id uuid, p_owner text) returns boolean
 language plpgsql security invoker set search_path = '' as $$
+declare
+    address text;
 begin
-    perform 1 from public.readers where reader_id = p_reader_id and (p_owner is null or owner = p_owner) for update;
+    select email into address from public.readers
+     where reader_id = p_reader_id and (p_owner is null or owner = p_owner) for update;
     if not found then
         return false;
     end if;
@@ -122,6 +156,7 @@ begin
     delete from public.deliveries d using gone where d.delivery_id = gone.delivery_id;
     delete from public.shown_items where reader_id = p_reader_id;
     delete from public.shown_digests where reader_id = p_reader_id;
+    perform public.anonymise_audit(p_reader_id, address);
     delete from public.readers where reader_id = p_reader_id;
     return true;
 end
@@ -251,10 +286,10 @@ $$;
 
 -- Permissions.
 revoke execute on function
-    public.upsert_reader, public.upsert_readers, public.remove_reader, public.plan_due,
+    public.upsert_reader, public.upsert_readers, public.anonymised, public.anonymise_audit, public.remove_reader, public.plan_due,
     public.cancel_earlier_digests, public.enqueue_due
     from public, anon, authenticated;
 grant execute on function
-    public.upsert_reader, public.upsert_readers, public.remove_reader, public.plan_due,
+    public.upsert_reader, public.upsert_readers, public.anonymised, public.anonymise_audit, public.remove_reader, public.plan_due,
     public.cancel_earlier_digests, public.enqueue_due
     to service_role;

@@ -5,10 +5,10 @@
 
 create table public.deliveries (
     delivery_id uuid        primary key,                -- computed from reader, kind and day, as the mail's Message-ID and the
-                                                        -- provider's idempotency key are
+                                                        -- provider's idempotency key are; of a link: from the caller
     owner       text        not null,
     reader_id   uuid        not null,
-    kind        text        not null check (kind in ('digest', 'welcome')),
+    kind        text        not null check (kind in ('digest', 'welcome', 'download_link', 'delete_link')),
     local_day   date        not null,
     digest_id   uuid,                                   -- the task that wrote the digest; null for a welcome
     task_id     uuid,                                   -- the task that sends it
@@ -27,11 +27,13 @@ create table public.deliveries (
     resolved_by text,                                   -- the admin who resolved it
     created_at  timestamptz not null default now(),
     ended_at    timestamptz,
-    unique (reader_id, kind, local_day),
     check (status <> 'sending' or (token is not null and envelope is not null and begun_at is not null)),
     constraint deliveries_envelope_while_needed check (envelope is null or status in ('sending', 'in_doubt'))
 );
 
+-- One mail of a kind a day; but a reader may request several links (public.request_link).
+create unique index deliveries_of_day on public.deliveries (
+    reader_id, kind, local_day, (case when kind in ('download_link', 'delete_link') then delivery_id end)) nulls not distinct;
 create index deliveries_newest on public.deliveries (owner, created_at desc, delivery_id desc);
 create index deliveries_by_status on public.deliveries (status, created_at desc, delivery_id desc);
 create index deliveries_of_task on public.deliveries (task_id);

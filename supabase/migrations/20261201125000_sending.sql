@@ -5,10 +5,17 @@ create function public.reason_to_skip(p_delivery public.deliveries) returns text
 language plpgsql stable security invoker set search_path = '' as $$
 declare
     reader public.readers;
+    is_link boolean := p_delivery.kind in ('download_link', 'delete_link');
 begin
     select * into reader from public.readers where reader_id = p_delivery.reader_id;
     return case
-        when reader.status <> 'active' then 'the reader is ' || reader.status
+        when exists (select from public.readers_private
+                      where reader_id = p_delivery.reader_id and erase_requested_at is not null)
+            then 'the reader deleted their data'
+        when is_link and not public.link_is_fresh(p_delivery.created_at) then 'too late: its link is no longer valid'
+        -- The reader has just asked for a link, whatever stopped the digests.
+        when reader.status <> 'active' and not (is_link and reader.status in ('paused', 'unsubscribed', 'bounced'))
+            then 'the reader is ' || reader.status
         when reader.email is null then 'the reader has no e-mail address'
         when p_delivery.skip_after <= public.schedule_now() then 'too late: the next one is due'
     end;

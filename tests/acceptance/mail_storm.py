@@ -17,7 +17,7 @@ from supabase import AsyncClient
 
 from app.persistence.schedule import Schedule
 from embedded.stack import Ready
-from tests.acceptance.flaky_server import ANSWERS, DOUBTS, REFUSALS, TAKEN, Fate, FlakyServer
+from tests.support.flaky_server import ANSWERS, DOUBTS, REFUSALS, TAKEN, Fate, FlakyServer
 from tests.support.items import ARXIV, copy, save
 from tests.support.processes import ServiceProcess, worker_process
 from tests.support.reader_mails import read_day

@@ -4,7 +4,7 @@ import asyncpg
 from supabase import AsyncClient
 
 from embedded.stack import Ready
-from tests.acceptance.flaky_server import QUICK
+from tests.support.flaky_server import QUICK
 from tests.acceptance.mail_storm import Storm, weather
 
 

@@ -12,7 +12,7 @@ import asyncpg
 from app.days import yesterday
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready
-from tests.acceptance.flaky_server import Fate, FlakyServer
+from tests.support.flaky_server import Fate, FlakyServer
 from tests.support.processes import SHORT_LEASE, ServiceProcess
 
 SENDERS = ("one@broadsheet.example", "two@broadsheet.example", "three@broadsheet.example")

@@ -18,6 +18,7 @@ from app.persistence.imports import Imports
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Operator
+from app.persistence.own_data import OwnData
 from app.persistence.queue import TaskQueue
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import ReaderPapers
@@ -36,7 +37,7 @@ from tests.support.tasks import LosingTransport, everything
 CLASSES = (
     *(TaskStateManager, TaskQueue, Digests, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
     *(DistributedRateLimiter, WatchedTasks, Operator, Readers, ReaderPapers, Schedule, Deliveries),
-    *(TaskStats, EndedSessions, WorkerConfiguration, Uploads, Imports, ReadersFile, Health, ConditionStates),
+    *(TaskStats, EndedSessions, WorkerConfiguration, Uploads, Imports, ReadersFile, Health, ConditionStates, OwnData),
 )
 
 

@@ -29,6 +29,7 @@ from app.persistence.maintenance import Maintenance
 from app.persistence.new_task import NewTask
 from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released
+from app.persistence.own_data import OwnData
 from app.persistence.queue import ClaimedTask, Progress
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
@@ -63,7 +64,7 @@ class Writing:
 
 async def imports(writing: Writing) -> None:
     given = [{"external_id": name, "reader_id": str(uuid4()), "name": str(uuid4())} for name in [*NAMES, "new-1"]]
-    rest = {"address": ADDRESS, "timezone": "UTC", "send_at": "07:00"}
+    rest = {"email": ADDRESS, "timezone": "UTC", "send_at": "07:00"}
     await Readers(writing.client).import_readers(OWNER, [each | rest for each in writing.shuffled(*given)])
 
 
@@ -108,6 +109,17 @@ async def schedules(writing: Writing) -> None:
 async def removes(writing: Writing) -> None:
     for reader in writing.shuffled(*await Readers(writing.client).page(OWNER))[:2]:
         await Readers(writing.client).remove(reader.reader_id, OWNER)
+
+
+async def erases(writing: Writing) -> None:
+    own_data = OwnData(writing.client)
+    for reader in writing.shuffled(*await Readers(writing.client).page(OWNER))[:2]:
+        link_id = uuid4()
+        with suppress(ReaderNotFound):
+            await own_data.request_link(link_id, reader.reader_id, "delete_link")
+            await own_data.begin_erasure(link_id, reader.reader_id)
+            while await own_data.erase(reader.reader_id) == "more":
+                pass
 
 
 async def works(writing: Writing) -> None:
@@ -174,7 +186,7 @@ WRITERS: Final[dict[str, Callable[[Writing], Awaitable[None]]]] = {
     function.__name__: function
     for function in (
         *(imports, bounces, looks_up, votes, schedules, removes, works, mails, resumes, replays, creates, cancels),
-        *(retains, uploads, imports_libraries),
+        *(retains, uploads, imports_libraries, erases),
     )
 }
 

@@ -32,7 +32,7 @@ STEEPEST = 0.1
 LONG = 30
 POOLED = 20
 """Connections that a pool may keep open when it is idle; a leak of an hour exceeds it."""
-SETTLE = 300.0
+REST = 300.0
 """Seconds in which everything that is left has to end when nothing fails any more."""
 
 
@@ -92,12 +92,12 @@ async def _for(seconds: float, *jobs: Coroutine[None, None, None]) -> None:
 
 async def _ended(running: System) -> list[str]:
     """Wait until the queue is empty; tasks that wait for their next attempt become ready at once."""
-    deadline = time.monotonic() + SETTLE
+    deadline = time.monotonic() + REST
     database = await asyncpg.connect(running.project.database_url)
     try:
         while await database.fetchval("select exists (select from public.queue where not dead_letter)"):
             if time.monotonic() > deadline:
-                return [f"tasks are left {SETTLE:.0f} s after the last fault"]
+                return [f"tasks are left {REST:.0f} s after the last fault"]
             await database.execute("update public.queue set run_at = now() where worker_id is null and run_at > now()")
             await asyncio.sleep(1)
         return []

@@ -66,7 +66,7 @@ class Program:
         return self.ends[-1]
 
     async def ended_within(self, seconds: float) -> bool:
-        """Whether it ends by itself within some seconds."""
+        """Whether it ends within some seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.ended()

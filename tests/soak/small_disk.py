@@ -1,4 +1,4 @@
-"""A small file system of its own for the database, so that its disk can be full without filling the machine's."""
+"""A small file system for the database, so that its disk can be full without filling the machine's."""
 
 import os
 import shutil

@@ -48,9 +48,11 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def opened(browser: Browser) -> AsyncIterator[Page]:
+async def opened(browser: Browser, *, timezone: str | None = None) -> AsyncIterator[Page]:
     """Open a tab with its own cookies. Afterwards its console must be empty."""
-    context = await browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    context = await browser.new_context(
+        viewport={"width": 1280, "height": 900}, color_scheme="light", timezone_id=timezone
+    )
     page = await context.new_page()
     console: list[str] = []
     page.on("console", lambda message: console.append(f"{message.type}: {message.text}"))
@@ -60,6 +62,25 @@ async def opened(browser: Browser) -> AsyncIterator[Page]:
     finally:
         await context.close()
     assert console == []
+
+
+_FOCUSED = "() => [document.activeElement.textContent, document.activeElement.name, document.activeElement.id]"
+
+
+async def focus(page: Page, what: str, *, back: bool = False) -> None:
+    """Move the focus by keyboard to the element with this text, name or id."""
+    for _ in range(200):
+        await page.keyboard.press("Shift+Tab" if back else "Tab")
+        if what in await page.evaluate(_FOCUSED):
+            return
+    raise AssertionError(f"{what} cannot be reached by keyboard on {page.url}")
+
+
+async def follow(page: Page, what: str) -> None:
+    """Press Enter and wait for the page that opens."""
+    await focus(page, what)
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
 
 
 async def faults(page: Page, screens: Sequence[Screen] = SCREENS) -> dict[str, list[str]]:

@@ -87,6 +87,10 @@ async def system_of(http: httpx.AsyncClient, database: asyncpg.Connection) -> Sy
     imported = await http.post(f"/v1/readers/{reader_id}/papers", content=BIBTEX, headers=headers)
     deliveries = await _ids(database, "select delivery_id from public.deliveries where status = 'in_doubt'")
     dead = [await _ids(database, f"{_DEAD} and q.kind = '{kind}'") for kind in ("callback", "digest", "fetch")]
+    links = {
+        kind: await _ids(database, _LINK.format(kind=kind, reader_id=each))
+        for kind, each in (("download_link", reader_id), ("delete_link", other))
+    }
     ids = {
         "kind": "fetch",
         "reader_id": reader_id,
@@ -99,11 +103,17 @@ async def system_of(http: httpx.AsyncClient, database: asyncpg.Connection) -> Sy
         "fetch": fetch.json()["task_id"],
         "other_reader": other,
         "import": imported.json()["task_id"],
+        "download": links["download_link"][0],
+        "delete": links["delete_link"][0],
         "dead": dict(zip(("callback", "digest", "fetch"), dead, strict=True)),
     }
     return System(http, await operator.token(), ids)
 
 
+_LINK = (
+    "insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day)"
+    " values (gen_random_uuid(), 'default', '{reader_id}', '{kind}', current_date) returning delivery_id"
+)
 _DEAD = "select q.task_id from public.queue q where q.dead_letter"
 
 
@@ -229,10 +239,21 @@ def _links(system: System) -> Iterator[Request]:
     yield Request(f"GET {home}/import/events", places=at("home"))
     yield Request(f"POST {home}/import/cancel", 303, at("home"))
     yield Request(f"POST {home}/saved", 303, at("home"), {"data": {"paper": system.ids["paper_id"]}})
+    yield Request(f"GET {home}/data", places=at("home"))
+    yield Request(f"POST {home}/data", 303, at("home"), {"data": {"do": "download"}})
+    download = at(f"download:{system.ids['download']}", item=system.ids["download"])
+    for below in ("", "/data.json", "/papers.bib"):
+        yield Request(f"GET /r/download:{{item}}/{{token}}{below}", places=download)
+    other = Link(UUID(system.ids["other_reader"]), 1, TODAY)
+    delete = {
+        "item": system.ids["delete"],
+        "token": links.sign(f"delete:{system.ids['delete']}", other),
+    }
+    yield from (Request(f"{method} /r/delete:{{item}}/{{token}}", places=delete) for method in ("GET", "POST"))
 
 
 _FORMS: dict[str, dict[str, Any]] = {
-    "schedule": {"timezone": "Europe/Berlin", "send_at": "07:00", "weekdays": ["1", "2"]},
+    "schedule": {"timezone": "Europe/Berlin", "send_at": "07:00", "weekdays": ["1", "2"], "when_empty": "skip"},
     "preferences": WORDS,
     "pause": {},
     "unsubscribe": {},

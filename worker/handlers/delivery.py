@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 from app.config.mail_address import Mailbox
 from app.digest.rendering import DigestRenderer
 from app.errors import LeaseLost, PermanentError, SupabaseUnavailable
-from app.links import Links
+from app.links import Link, Links
 from app.mail.digest_mail import digest_message
 from app.mail.footer import MailLinks
+from app.mail.link_mail import LINK_PURPOSES, link_message, link_url
 from app.mail.message import MessageKey
 from app.mail.sender import InDoubt, MailSender, NotSent
 from app.mail.welcome_mail import welcome_message
@@ -32,6 +33,7 @@ from app.persistence.deliveries import (
     SkipDelivery,
 )
 from app.persistence.outcomes import Lease
+from app.persistence.own_data import LinkKind
 from worker.job import Job, Snooze
 from worker.retries import RetryPolicy, doubled
 
@@ -64,7 +66,7 @@ class MailWriter:
 
     async def write(self, parts: MailParts) -> tuple[EmailMessage, MessageKey]:
         """Return the mail and its key. Raises `ValueError` if the stored data cannot be made into a mail."""
-        key = MessageKey(parts.reader_id, parts.local_day, parts.kind)
+        key = MessageKey(parts.reader_id, parts.local_day, _key_kind(parts))
         common: dict[str, Any] = {
             "key": key,
             "sender": self._sender,
@@ -72,17 +74,33 @@ class MailWriter:
             "date": parts.created_at,
             "links": self._links_for(parts),
         }
-        if parts.kind == "welcome":
-            return welcome_message(**common), key
-        if parts.digest is None:
-            raise ValueError("the digest was removed")
-        digest = Digest.model_validate(parts.digest.digest)
-        return await digest_message(digest, self._renderer.render, **common), key
+        match parts.kind:
+            case "welcome":
+                return welcome_message(**common), key
+            case "download_link" | "delete_link" as kind:
+                return link_message(kind, self._url(parts, kind), **common), key
+            case "digest":
+                if parts.digest is None:
+                    raise ValueError("the digest was removed")
+                digest = Digest.model_validate(parts.digest.digest)
+                return await digest_message(digest, self._renderer.render, **common), key
+
+    def _url(self, parts: MailParts, kind: LinkKind) -> str:
+        """Return the address of a requested link. Raises `ValueError` without LINK_SECRET or PUBLIC_URL."""
+        if self._links is None:
+            raise ValueError("links need LINK_SECRET and PUBLIC_URL, as the API has them")
+        link = Link(parts.reader_id, parts.link_generation, parts.local_day)
+        return link_url(self._links, kind, parts.delivery_id, link)
 
     def _links_for(self, parts: MailParts) -> MailLinks:
         if self._links is None:
             return MailLinks.by_mail(self._sender)
         return MailLinks.signed(self._links, parts.reader_id, parts.link_generation, parts.local_day)
+
+
+def _key_kind(parts: MailParts) -> str:
+    """Return the kind in a mail's key. A reader may get several links on a day, and only one of all other kinds."""
+    return f"{parts.kind}-{parts.delivery_id}" if parts.kind in LINK_PURPOSES else parts.kind
 
 
 class DeliveryPayload(BaseModel):

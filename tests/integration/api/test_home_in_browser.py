@@ -15,7 +15,7 @@ from app.models.articles import ArticleKind
 from app.persistence.readers import Reader, ReaderStatus
 from app.services import Services
 from embedded.stack import Ready
-from tests.support.browser import chromium, faults, needs_chromium, opened
+from tests.support.browser import chromium, faults, focus, follow, needs_chromium, opened
 from tests.support.digest_items import item_of
 from tests.support.feedback import rated
 from tests.support.items import copy, save
@@ -44,29 +44,12 @@ SECOND_DAY = (
     ("More whales by radar", "Songs of whales that cross an ocean, heard by a radar at the coast."),
 )
 SENT = "select count(*) = $1 from public.deliveries where status = 'sent'"
-FOCUSED = "() => [document.activeElement.textContent, document.activeElement.name, document.activeElement.id]"
 
 
 @pytest.fixture
 def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
     """The API has the secret that signs the links in the worker's mails."""
     return settings_with_links(stack, "0123456789abcdef")
-
-
-async def focus(page: Page, what: str, *, back: bool = False) -> None:
-    """Move the focus by keyboard to the element with this text, name or id."""
-    for _ in range(200):
-        await page.keyboard.press("Shift+Tab" if back else "Tab")
-        if what in await page.evaluate(FOCUSED):
-            return
-    raise AssertionError(f"{what} cannot be reached by keyboard on {page.url}")
-
-
-async def follow(page: Page, what: str) -> None:
-    """Press Enter and wait for the page that opens."""
-    await focus(page, what)
-    async with page.expect_navigation():
-        await page.keyboard.press("Enter")
 
 
 async def press_at(page: Page, title: str, button: str) -> None:
@@ -167,7 +150,6 @@ async def save_and_search(page: Page, client: AsyncClient, reader: Reader) -> No
     assert await page.locator(".days .first").all_text_contents() == ["More whales by radar", "Glaciers by radar"]
     await follow(page, "Schedule")
     await focus(page, "timezone")
-    await page.keyboard.press("Control+A")
     await page.keyboard.type("Pacific/Auckland")
     await follow(page, "Save changes")
     assert (await Services.build(client).readers.get(reader.reader_id)).timezone == "Pacific/Auckland"

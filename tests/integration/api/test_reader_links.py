@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
+import app.pages.readers
 from app.config import ApiSettings
 from app.pages.rendering import SECURITY_HEADERS
 from app.persistence.readers import Readers, ReaderStatus
@@ -32,7 +33,12 @@ from tests.support.visitors import (
 )
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
-SCHEDULE: dict[str, Any] = {"timezone": "Pacific/Auckland", "send_at": "06:30", "weekdays": ["1", "5"]}
+SCHEDULE: dict[str, Any] = {
+    "timezone": "Pacific/Auckland",
+    "send_at": "06:30",
+    "weekdays": ["1", "5"],
+    "when_empty": "notify",
+}
 
 
 @pytest.fixture
@@ -113,13 +119,15 @@ async def test_a_pause_does_not_resubscribe_a_reader(visitor: Visitor, status: R
 
 async def test_the_schedule_is_set_and_shown(visitor: Visitor) -> None:
     shown = (await visitor.get("schedule")).text
-    assert 'value="Europe/Berlin"' in shown
+    assert '<option value="Europe/Berlin" selected>Europe/Berlin</option>' in shown
+    assert '<option value="skip" selected>' in shown
     assert 'value="07:00"' in shown
     assert re.findall(r'value="(\d)" checked', shown) == ["1", "2"]
     kept = await visitor.post("schedule", **SCHEDULE | {"timezone": " Pacific/Auckland ", "weekdays": ["5", "1", "5"]})
     assert (kept.status_code, "Saved." in kept.text) == (200, True)
     now = await visitor.now
     assert (now.timezone, f"{now.send_at:%H:%M}", now.weekdays) == ("Pacific/Auckland", "06:30", (1, 5))
+    assert now.when_empty == "notify"
 
 
 @pytest.mark.parametrize(
@@ -131,6 +139,7 @@ async def test_the_schedule_is_set_and_shown(visitor: Visitor) -> None:
         ),
         *(({"send_at": at}, "send_at") for at in ("", "24:00", "7", "07:00:30", HOSTILE)),
         *(({"weekdays": days}, "weekdays") for days in ([], ["0"], ["8"], ["12"], [HOSTILE])),
+        *(({"when_empty": choice}, "when_empty") for choice in ("", "always", HOSTILE)),
     ],
     ids=str,
 )
@@ -154,6 +163,8 @@ async def test_preferences_are_saved_and_hidden_fields_stay(visitor: Visitor) ->
         "authors": "E. Noether",
         "categories": "cs.LG\nhep-th",
         "language": "pt-BR",
+        "max_papers": "20",
+        "max_news": " 0 ",
     }
     for _ in range(2):
         page = await visitor.post("preferences", **sent)
@@ -162,7 +173,8 @@ async def test_preferences_are_saved_and_hidden_fields_stay(visitor: Visitor) ->
         assert (profile.interests, profile.goals) == (("graphs", "causal"), "one\ntwo")
         assert (profile.exclude, profile.authors) == ((HOSTILE,), ("E. Noether",))
         assert (profile.categories, profile.language) == (("cs.LG", "hep-th"), "pt-BR")
-        assert (profile.title, profile.max_papers) == ("T", 7)
+        assert (profile.max_papers, profile.max_news) == (20, 0)
+        assert profile.title == "T"
     shown = html.unescape((await visitor.get("preferences")).text)
     assert f">\n{HOSTILE}</textarea>" in shown
     assert '<option value="pt-BR" selected>Portuguese (Brazil)</option>' in shown
@@ -181,6 +193,8 @@ async def test_preferences_are_saved_and_hidden_fields_stay(visitor: Visitor) ->
         ({"goals": "x" * 2001}, "goals"),
         ({"language": f"de {HOSTILE}"}, "language"),
         ({"language": ""}, "language"),
+        *(({"max_papers": number}, "max_papers") for number in ("", "-1", "51", "many", "1e9", "9" * 5000)),
+        ({"max_news": "7.5"}, "max_news"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -209,6 +223,33 @@ async def test_an_incomplete_form_clears_nothing(visitor: Visitor, purpose: str,
     assert (page.status_code, "incomplete" in page.text) == (422, True)
     assert_only_text(page)
     assert await visitor.now == visitor.reader
+
+
+async def test_an_incomplete_form_keeps_what_was_entered(visitor: Visitor) -> None:
+    words = {name: value for name, value in WORDS.items() if name != "max_news"}
+    page = await visitor.post("preferences", **words | {"goals": "to learn of ice"})
+    assert (page.status_code, "to learn of ice</textarea>" in page.text) == (422, True)
+    page = await visitor.post("schedule", **{name: value for name, value in SCHEDULE.items() if name != "when_empty"})
+    assert (page.status_code, 'value="Pacific/Auckland" selected' in page.text) == (422, True)
+    assert await visitor.now == visitor.reader
+
+
+async def test_wrong_values_stay_in_their_fields(visitor: Visitor) -> None:
+    page = await visitor.post("preferences", **WORDS | {"max_papers": "51", "goals": "x" * 2001})
+    assert 'value="51"' in page.text
+    assert f"{'x' * 2001}</textarea>" in page.text
+    assert "Enter a whole number from 0 to 50." in page.text
+    page = await visitor.post("schedule", **SCHEDULE | {"timezone": "Mars/Olympus"})
+    assert '<option value="Mars/Olympus" selected>Mars/Olympus</option>' in page.text
+
+
+async def test_without_a_list_of_time_zones_the_name_is_typed(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.pages.readers, "timezones_by_region", dict)
+    assert '<input id="timezone" name="timezone" value="Europe/Berlin"' in (await visitor.get("schedule")).text
+    assert (await visitor.post("schedule", **SCHEDULE)).status_code == 200
+    assert (await visitor.now).timezone == "Pacific/Auckland"
 
 
 async def test_a_body_beyond_the_limit_is_refused(visitor: Visitor) -> None:

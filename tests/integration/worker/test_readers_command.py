@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from embedded.stack import Ready
@@ -61,3 +62,17 @@ def test_an_invalid_file_is_reported_on_standard_error(tmp_path: Path, capsys: p
     output = capsys.readouterr()
     assert output.out == ""
     assert "line 2: key is 5: use 1 to 200 letters" in output.err
+
+
+@pytest.mark.usefixtures("project")
+def test_readers_who_deleted_their_data_are_reported(
+    stack: Ready, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = FILE.replace("Mars/Olympus_Mons", "UTC")
+    with psycopg.connect(stack.database_url, autocommit=True) as database:
+        database.execute("select public.mark_erased('default', 'bob', null)")
+    for counts in ("1 created, 0 changed, 0 unchanged", "0 created, 0 changed, 1 unchanged"):
+        assert run(tmp_path, file) == 0
+        summary, erased = capsys.readouterr().out.splitlines()
+        assert summary == f"file     {counts}, 0 refused; 1 deleted by the reader, not created again"
+        assert erased == "line 6: the reader 'bob' was deleted by the reader, not created again"
