@@ -52,7 +52,7 @@ declare
     reclaimed integer;
 begin
     with expired as (
-        select task_id, attempt, started_at, message, progress,
+        select task_id, lease_token, attempt, started_at, message, progress,
                case when cancel_requested then 'cancelled' when attempt >= max_attempts then 'failed' else 'pending' end as next
           from public.queue
          where worker_id = p_worker
@@ -77,6 +77,13 @@ begin
                message = h.message, progress = h.progress, error = 'worker lost: its lease expired'
           from expired h
          where t.task_id = h.task_id and h.next <> 'pending'
+    ),
+    attempts as (
+        insert into public.task_attempts (task_id, lease_token, worker_id, host, attempt, outcome, ended_at, error)
+        select h.task_id, h.lease_token, p_worker, (select w.host from public.workers w where w.worker_id = p_worker), h.attempt,
+               'lost', p_now, 'worker lost: its lease expired'
+          from expired h where h.lease_token is not null
+        on conflict do nothing
     )
     select count(*) into reclaimed from expired;
     return reclaimed;
