@@ -1,7 +1,8 @@
 """Tasks as operators see them: the list of failures, and everything about one task."""
 
+import re
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -13,6 +14,8 @@ from app.persistence.json_values import clean_text
 from app.persistence.paging import encode_cursor
 from app.persistence.repository import Repository
 from app.persistence.tasks import TaskPage
+
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-")
 
 
 class Attempt(Frozen):
@@ -44,10 +47,12 @@ class TaskDelivery(Frozen):
 class TaskDetails(Frozen):
     """Everything about a task. `payload` is None if it has more than 100,000 bytes.
 
-    `waits_for` is the task that must end first, `waiting_tasks` the number of tasks that wait for this one (1,000 at
-    most), `paused` the reason of a pause of its kind. `callbacks` and `attempts` are the last ten, newest first.
+    `at` is the database's time. `waits_for` is the task that must end first, `waiting_tasks` the number of tasks that
+    wait for this one (1,000 at most), `paused` the reason of a pause of its kind. `callbacks` and `attempts` are the
+    last ten, newest first.
     """
 
+    at: datetime
     task: Task
     payload: dict[str, Any] | None
     traceparent: str | None
@@ -62,8 +67,8 @@ class TaskDetails(Frozen):
     @property
     def trace_id(self) -> str | None:
         """The trace id of `traceparent`, 32 hexadecimal digits (W3C Trace Context); None if there is none."""
-        parts = (self.traceparent or "").split("-")
-        return parts[1] if len(parts) > 1 and len(parts[1]) == 32 and parts[1].isalnum() else None  # noqa: PLR2004
+        found = _TRACEPARENT.match(self.traceparent or "")
+        return found[1] if found else None
 
 
 _DETAILS: TypeAdapter[TaskDetails | None] = TypeAdapter(TaskDetails | None)

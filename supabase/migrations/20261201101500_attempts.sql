@@ -19,7 +19,7 @@ alter table public.task_attempts enable row level security;
 create function public.new_lease_token(p_now timestamptz) returns uuid
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
-    milliseconds bytea := substring(int8send(floor(extract(epoch from p_now) * 1000)::bigint) from 3);
+    milliseconds bytea := substring(int8send(trunc(extract(epoch from p_now) * 1000)::bigint) from 3);
 begin
     -- gen_random_uuid() sets the variant and version 4; bits 52 and 53 make it version 7.
     return encode(

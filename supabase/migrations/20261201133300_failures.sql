@@ -67,12 +67,13 @@ $$;
 create function public.task_details(p_task_id uuid) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select jsonb_build_object(
-               'task', to_jsonb(r), 'payload', case when octet_length(t.payload::text) <= 100000 then t.payload end,
+               'at', now(), 'task', to_jsonb(r), 'payload', case when octet_length(t.payload::text) <= 100000 then t.payload end,
                'traceparent', t.traceparent, 'replays', t.replays,
                'waits_for', (select to_jsonb(w) from public.queue q join public.task_records w on w.task_id = q.waits_for
                               where q.task_id = t.task_id),
-               'paused', (select p.reason from public.pauses p
-                           where p.kind = t.kind and p.ended_at is null and t.status is null),
+               'paused', case when t.status is null then coalesce(
+                   (select p.reason from public.pauses p where p.kind = t.kind and p.ended_at is null),
+                   case when t.kind = 'delivery' then public.deliveries_paused() end) end,
                'waiting_tasks', (select count(*) from (
                    select from public.queue q where q.waits_for = t.task_id limit 1000) w),
                'callbacks', public.callbacks_of_task(t.task_id, t.replays), 'delivery', public.delivery_of_task(t),

@@ -20,7 +20,8 @@ SYNC = (
 )
 INSERT = "select public.create_tasks('ada', $1::text::jsonb, false, null)"
 WRITTEN = """
-select relname, n_tup_ins as inserted, n_tup_upd as updated, n_tup_del as deleted, coalesce(idx_scan, 0) + seq_scan as scans
+select relname, n_tup_ins as inserted, n_tup_upd as updated, n_tup_del as deleted,
+       coalesce(idx_scan, 0) + seq_scan as scans
   from pg_stat_xact_user_tables where schemaname = 'public' and n_tup_ins + n_tup_upd + n_tup_del + seq_scan
        + coalesce(idx_scan, 0) > 0"""
 
