@@ -82,15 +82,15 @@ async def test_the_last_ten_attempts_of_each_task_are_kept(client: AsyncClient, 
         claimed = await worker.claim(2)
         outcomes: dict[UUID, Outcome] = {
             task.task_id: Snoozed(SOON, f"reason {number}"),
-            other.task_id: Snoozed(SOON if number < 2 else timedelta(days=1), "other"),
+            other.task_id: Snoozed(SOON if number < 6 else timedelta(days=1), "other"),
         }
         await worker.sync({each.lease: outcomes[each.task_id] for each in claimed})
     found = await attempts(client, task.task_id)
     assert [each.error for each in found] == [f"reason {number}" for number in range(12, 2, -1)]
-    assert len(await attempts(client, other.task_id)) == 3
+    assert len(await attempts(client, other.task_id)) == 7
     await database.execute("delete from public.queue where task_id = $1", task.task_id)
     await database.execute("delete from public.tasks where task_id = $1", task.task_id)
-    assert await database.fetchval("select count(*) from public.task_attempts") == 3, "they go with their task"
+    assert await database.fetchval("select count(*) from public.task_attempts") == 7, "they go with their task"
 
 
 async def test_a_cancelled_attempt_that_failed_is_stored(client: AsyncClient) -> None:
