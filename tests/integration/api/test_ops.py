@@ -358,7 +358,8 @@ async def test_names_and_texts_are_escaped_on_every_page(browse: Browse, databas
     operator = await browse()
     dead = await database.fetchval("select task_id from public.queue where dead_letter and kind = 'fetch'")
     escaped = 0
-    for path in (*LISTS, f"/ops/tasks/{dead}", f"/ops/readers?external_id={HOSTILE}", f"/ops?done={HOSTILE}"):
+    filtered = f"/ops/tasks?text={HOSTILE}&cause={HOSTILE}"
+    for path in (*LISTS, filtered, f"/ops/tasks/{dead}", f"/ops/readers?external_id={HOSTILE}", f"/ops?done={HOSTILE}"):
         page = (await operator.http.get(path)).text
         assert "<script>alert" not in page
         assert str(12345 * 67891) not in page
