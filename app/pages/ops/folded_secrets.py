@@ -16,7 +16,8 @@ _SECRET_NAME: Final = re.compile(
 )
 _SECRET_VALUE: Final = re.compile(
     r"\b(?:sk|rk|re|pk|sb_secret|sb_publishable|whsec|ghp|xox[a-z])[-_][\w+/=-]{8,}"  # keys with a prefix
-    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]+"  # JSON Web Tokens
+    # JSON Web Tokens. The lookbehind keeps the search linear in texts such as eyJ-eyJ-eyJ-...
+    r"|(?<![\w-])eyJ[\w-]++\.[\w-]++\.[\w-]+"
     r"|\b(?:Bearer|Basic)\s+[\w.+/=~-]{8,}"
 )
 _URL: Final = re.compile(r"\bhttps?://[^\s\"'<>]+", re.IGNORECASE)
