@@ -17,6 +17,7 @@ from app.persistence.imports import Imports
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Operator
+from app.persistence.operator_tasks import OperatorTasks
 from app.persistence.own_data import OwnData
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import ReaderPapers
@@ -44,6 +45,7 @@ class Services:
     maintenance: Maintenance
     task_stats: TaskStats
     operator: Operator
+    operator_tasks: OperatorTasks
     health: Health
     condition_states: ConditionStates
     rate_limits: DistributedRateLimiter
@@ -72,6 +74,7 @@ class Services:
             maintenance=Maintenance(client),
             task_stats=TaskStats(client),
             operator=Operator(client),
+            operator_tasks=OperatorTasks(client),
             health=Health(client),
             condition_states=ConditionStates(client),
             rate_limits=DistributedRateLimiter(client),

@@ -272,7 +272,7 @@ CONDITIONS: Final = (
         "worker_lost", Severity.WARNING,
         "a worker ended without releasing its tasks; other workers take them over",
         "Read the end of its log. If it does not return, restart its machine.",
-        "10m", _from_facts(_worker_lost),
+        "1m", _from_facts(_worker_lost),
     ),
     Condition(
         "deliveries_paused", Severity.WARNING,

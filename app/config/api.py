@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from app.config.shared import Settings
-from app.config.values import ApiKeys, Names, PrivatePort, WebhookSecrets
+from app.config.values import ApiKeys, Names, PrivatePort, TraceUrl, WebhookSecrets
 
 
 class ApiSettings(Settings):
@@ -33,6 +33,11 @@ class ApiSettings(Settings):
         description="a second port that serves /metrics without a key; do not route it to callers; none if unset",
     )
     metrics_host: str = Field("127.0.0.1", description="the address for METRICS_PORT, such as 0.0.0.0")
+    trace_url: TraceUrl | None = Field(
+        None,
+        description="the page of a trace, with {trace_id} in place of its id, such as "
+        "https://traces.example.org/trace/{trace_id}; the operators' page of a task links to it; no link if unset",
+    )
 
     @model_validator(mode="after")
     def _admins_have_keys(self) -> Self:

@@ -111,6 +111,17 @@ def _mail_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _trace_url(value: str) -> str:
+    """Check that `value` is an http(s) URL with one {trace_id} after its host, and no other braces."""
+    before, found, after = value.partition("{trace_id}")
+    if not found or set("{}") & set(before + after):
+        raise ValueError("it does not contain {trace_id} once, or it contains other braces")
+    filled = TypeAdapter(HttpUrl).validate_python(before + "0" * 32 + after)
+    if filled.host and "0" * 32 in filled.host:
+        raise ValueError("{trace_id} is in the host")
+    return value
+
+
 def _mailbox(value: str) -> str:
     """Check that `value` is an e-mail address, with or without a name."""
     Mailbox.parse(value)
@@ -139,4 +150,5 @@ ArxivCategories = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), 
 BiorxivCategories = Annotated[tuple[tuple[str, str | None], ...], NoDecode, BeforeValidator(_split_biorxiv)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 DailyTimes = Annotated[FetchTimes, NoDecode, BeforeValidator(fetch_times)]
+TraceUrl = Annotated[str, AfterValidator(_trace_url)]
 PrivatePort = Annotated[int, Field(ge=0, le=65535)]

@@ -15,6 +15,7 @@ create table public.tasks (
     callback_url    text,
     idempotency_key text,
     request_hash    text        not null,
+    traceparent     text,                               -- the trace context that its attempts continue (W3C Trace Context)
     priority        smallint    not null default 1 check (priority between 0 and 3),
     max_attempts    smallint    not null default 5 check (max_attempts between 1 and 100),
     created_at      timestamptz not null default now(),

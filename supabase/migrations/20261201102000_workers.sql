@@ -8,6 +8,7 @@ create table public.workers (
     lease       interval    not null,
     grace_until timestamptz,                            -- after an outage, its tasks are reclaimed only after this time
     reported_at timestamptz not null,                   -- when it last received the list of its leases
+    lost_at     timestamptz,                            -- when tasks were last reclaimed from it: operators see it for 15 minutes
     host        text,
     version     text
 );
@@ -52,7 +53,7 @@ declare
     reclaimed integer;
 begin
     with expired as (
-        select task_id, attempt, started_at, message, progress,
+        select task_id, lease_token, attempt, started_at, message, progress,
                case when cancel_requested then 'cancelled' when attempt >= max_attempts then 'failed' else 'pending' end as next
           from public.queue
          where worker_id = p_worker
@@ -77,6 +78,13 @@ begin
                message = h.message, progress = h.progress, error = 'worker lost: its lease expired'
           from expired h
          where t.task_id = h.task_id and h.next <> 'pending'
+    ),
+    attempts as (
+        insert into public.task_attempts (task_id, lease_token, worker_id, host, attempt, outcome, ended_at, error)
+        select h.task_id, h.lease_token, p_worker, (select w.host from public.workers w where w.worker_id = p_worker), h.attempt,
+               'lost', p_now, 'worker lost: its lease expired'
+          from expired h where h.lease_token is not null
+        on conflict do nothing
     )
     select count(*) into reclaimed from expired;
     return reclaimed;
@@ -84,7 +92,8 @@ end
 $$;
 
 -- Records this worker's heartbeat and reclaims tasks of workers whose lease has expired. If no worker was seen for a lease (an
--- outage), each other worker has one more lease to return, once. Returns true if this worker needs the list of its leases:
+-- outage), each other worker has one more lease to return, once. A worker that ended without releasing its tasks stays listed for
+-- 15 minutes, so that operators see it; one without tasks is removed. Returns true if this worker needs the list of its leases:
 -- either it was silent so long that some may have been reclaimed, or it has not received the list for a lease (a task whose
 -- response it could not read would otherwise stay claimed).
 create function public.heartbeat(p_worker uuid, p_lease interval, p_now timestamptz, p_host text, p_version text)
@@ -102,7 +111,7 @@ begin
     values (p_worker, p_now, p_lease, p_now, p_host, p_version)
     on conflict (worker_id) do update
        set seen_at = p_now, lease = p_lease, grace_until = null, host = p_host, version = p_version,
-           reported_at = case when needs_leases then p_now else previous.reported_at end;
+           reported_at = case when needs_leases then p_now else previous.reported_at end, lost_at = null;
     if last_seen < p_now - p_lease then
         -- Locked rows are skipped: their workers are sending a heartbeat now.
         with unseen as (
@@ -114,11 +123,16 @@ begin
     for expired_worker in
         select worker_id from public.workers
          where seen_at < p_now - lease and coalesce(grace_until < p_now, true)
+           -- Until none was found for a lease, and once more before its row is removed.
+           and not coalesce(p_now between lost_at + lease and lost_at + interval '15 minutes', false)
          order by worker_id
            for update skip locked
     loop
-        if public.reclaim_expired(expired_worker, 1000, p_now) = 0 then
-            delete from public.workers where worker_id = expired_worker;
+        if public.reclaim_expired(expired_worker, 1000, p_now) > 0 then
+            update public.workers set lost_at = p_now where worker_id = expired_worker;
+        else
+            delete from public.workers
+             where worker_id = expired_worker and coalesce(lost_at < p_now - interval '15 minutes', true);
         end if;
     end loop;
     return needs_leases;
@@ -149,8 +163,9 @@ create function public.services_in_use() returns text[]
 language sql stable security invoker set search_path = '' as $$
     select case when bool_and(jsonb_array_length(c.services) > 0) and count(*) = count(c.worker_id)
                 then array(select distinct jsonb_array_elements_text(d.services)
-                             from public.worker_configuration d join public.workers v using (worker_id)) end
-      from public.workers w left join public.worker_configuration c using (worker_id)
+                             from public.worker_configuration d join public.workers v using (worker_id)
+                            where v.lost_at is null) end
+      from public.workers w left join public.worker_configuration c using (worker_id) where w.lost_at is null
 $$;
 
 -- Lists the workers that have a row: [{worker_id, host, version, seen_at, last_seen_seconds, alive, running_tasks,

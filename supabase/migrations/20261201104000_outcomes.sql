@@ -166,6 +166,13 @@ begin
                end
           from judged j
          where t.task_id = j.task_id and j.next <> 'pending'
+    ),
+    attempts as (
+        insert into public.task_attempts (task_id, lease_token, worker_id, host, attempt, outcome, ended_at, error)
+        select j.task_id, j.lease_token, p_worker, (select w.host from public.workers w where w.worker_id = p_worker), j.attempt,
+               j.outcome, p_now, left(j.error, 2000)
+          from judged j where j.outcome in ('failed', 'snoozed')
+        on conflict do nothing
     )
     select array_agg(task_id) into applied from judged;
     return public.rejected_outcomes((

@@ -107,7 +107,7 @@ begin
         response := response || jsonb_build_object('cancel', public.leases_of_worker(p_worker, true));
     end if;
     known.worker_id := p_worker;
-    known.token := gen_random_uuid();
+    known.token := public.new_lease_token(moment);
     known := public.claim_for_call(known, p_kinds, p_limits, p_slots, moment);
     if p_slots > 0 and cardinality(known.claimed) < p_slots then
         response := response || jsonb_build_object('next_task_seconds', public.seconds_to_next_task(p_kinds, moment));

@@ -11,8 +11,8 @@ import uvloop
 from app.client.factory import open_supabase
 from benchmarks.processes import emulator
 from benchmarks.report import show
-from tests.support.flaky_server import ALL
 from tests.acceptance.mail_storm import LOST, Account, Storm, weather
+from tests.support.flaky_server import ALL
 from tests.support.forks import end_zygote
 from tests.support.processes import kill_what_is_left
 from tests.support.stack_process import settings_for

@@ -4,8 +4,8 @@ import asyncpg
 from supabase import AsyncClient
 
 from embedded.stack import Ready
-from tests.support.flaky_server import QUICK
 from tests.acceptance.mail_storm import Storm, weather
+from tests.support.flaky_server import QUICK
 
 
 async def test_every_reader_has_one_mail_or_one_delivery_in_doubt(

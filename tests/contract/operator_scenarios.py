@@ -9,6 +9,7 @@ from app.persistence.condition_states import ConditionStates
 from app.persistence.ended_sessions import EndedSessions
 from app.persistence.health import Health
 from app.persistence.operator import Actor, Operator
+from app.persistence.operator_tasks import OperatorTasks
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.task_stats import TaskCounts, TaskStats
 from app.persistence.tasks import TaskStateManager
@@ -89,6 +90,14 @@ async def discarding(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         assert (await operator.discard(ACTOR, TaskKind.FETCH, group.cause)).discarded == 1
     assert await operator.failure_groups() == []
+
+
+@scenario("OperatorTasks.details", "OperatorTasks.list_failures")
+async def looking_at_a_failure(client: AsyncClient, times: int) -> None:
+    await died(client)
+    for _ in range(times):
+        assert [task.task_id for task in (await OperatorTasks(client).list_failures()).tasks] == [TASK]
+        assert [attempt.error for attempt in (await OperatorTasks(client).details(TASK)).attempts] == ["broken"]
 
 
 @scenario("Operator.redeliver")

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from app.days import yesterday
 from embedded.loopback import free_port
 from embedded.sample.server import serve_sample
-from tests.support.flaky_server import QUICK, FlakyServer
 from tests.soak.lossy_port import LossyPort
 from tests.soak.programs import Program
 from tests.soak.project import Emulator, OwnProject, emulator
 from tests.support.callback_receiver import Receiver
+from tests.support.flaky_server import QUICK, FlakyServer
 from tests.support.processes import WEBHOOK_SECRET
 
 SECRETS = {

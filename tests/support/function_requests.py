@@ -17,6 +17,7 @@ from app.persistence.health import Health
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Actor, Operator
+from app.persistence.operator_tasks import OperatorTasks
 from app.persistence.outcomes import Lease
 from app.persistence.paging import encode_cursor
 from app.persistence.rate_limits import DistributedRateLimiter
@@ -200,6 +201,14 @@ OPERATORS = [
             BY, TaskKind.DIGEST, cause="a", since=MOMENT, until=MOMENT, after=TWO, step=5),
         "replay_dead_letters", p_kind="digest", p_cause="a", p_since=AT, p_until=AT, p_after=str(TWO), p_step=5,
         p_audit_id=str(uuid5(ONE, str(TWO))), p_actor="ada"),
+    rpc("list failures", lambda c: OperatorTasks(c).list_failures(),
+        "list_failures", **ANY_TASK, p_cause=None, p_text=None, **BEGINNING, p_limit=51),
+    rpc("list failures",
+        lambda c: OperatorTasks(c).list_failures(
+            owner="web", kind=TaskKind.DIGEST, status=TaskStatus.FAILED, source_date=DAY, cause="a", text="b\0c",
+            limit=7, cursor=CURSOR),
+        "list_failures", p_owner="web", p_kind="digest", p_status="failed", p_source_date="2026-01-02", p_cause="a",
+        p_text="bc", **BEHIND, p_limit=8),
     rpc("group the failed tasks", lambda c: Operator(c).failure_groups(limit=3), "failure_groups", p_limit=3),
     rpc("discard fetch tasks", lambda c: Operator(c).discard(BY, TaskKind.FETCH, "a", until=MOMENT, step=5),
         "discard_dead_letters", p_kind="fetch", p_cause="a", p_until=AT, p_step=5, **ACTOR),

@@ -32,6 +32,18 @@ select date_trunc('minute', now()) - n * interval '1 min', kind, 20 + (15 * sin(
        1, 1, 2, 2, 0, 12000, 3000, '{"cut_off": 1}'
   from generate_series(0, 350) n cross join unnest(array['fetch', 'digest', 'delivery', 'callback']) kind
  where kind <> 'fetch' or n % 20 = 0"""
+_ATTEMPTS = """
+insert into public.task_attempts (task_id, lease_token, worker_id, host, attempt, outcome, ended_at, error)
+select task_id, public.new_lease_token(now() - n * interval '1 min'), gen_random_uuid(), $1, 4 - n,
+       (array['failed', 'snoozed', 'lost'])[n], now() - n * interval '50 s', $2
+  from public.queue cross join generate_series(1, 3) n where dead_letter"""
+_DETAILS = """
+with failed as (
+    update public.tasks set payload = $1::text::jsonb, callback_url = $2,
+           traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+     where status = 'failed' returning task_id, error)
+insert into public.tasks (task_id, kind, parent, request_hash, status, error, attempt, finished_at)
+select md5('callback:' || task_id || ':0')::uuid, 'callback', task_id, '', 'failed', error, 1, now() from failed"""
 _DELIVERIES = """
 insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, status, reason, begun_at, ended_at)
 select gen_random_uuid(), 'ada', reader_id, 'digest', '2026-03-04', 'in_doubt', $1, now(), now() from public.readers"""
@@ -92,6 +104,8 @@ async def furnish(database: asyncpg.Connection) -> None:
     await database.execute(_MINUTES)
     await dead_tasks(database, "digest", HOSTILE)
     await dead_tasks(database, "fetch", f"{HOSTILE * 40}{WIDE}")
+    await database.execute(_ATTEMPTS, HOSTILE, f"{HOSTILE * 10}{WIDE}")
+    await database.execute(_DETAILS, json.dumps({HOSTILE: [HOSTILE, WIDE]}), f"https://example.org/{WIDE}")
     await database.execute("select public.pause_kind(gen_random_uuid(), 'root', 'callback', $1)", HOSTILE)
 
 

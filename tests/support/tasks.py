@@ -190,6 +190,7 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "sources",
         "task_stat_reports",
         "task_stats",
+        "task_attempts",
     ):
         query = f"select * from public.{table} order by 1, 2"
         if table == "queue":
@@ -198,6 +199,8 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
             query = "select * from public.articles order by source_date, source, external_id"
         elif table == "reader_papers":
             query = "select * from public.reader_papers order by reader_id, arxiv_id, doi, title"
+        elif table == "task_attempts":
+            query = "select * from public.task_attempts order by task_id, attempt, outcome, error"
         elif table == "audit":
             query = "select * from public.audit order by created_at"
         elif table == "task_stats":

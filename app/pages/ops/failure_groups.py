@@ -6,6 +6,7 @@ from typing import Final
 
 from app.models.tasks import TaskKind
 from app.pages.ops.charts import HEIGHT, WIDTH
+from app.pages.ops.filters import list_url
 from app.persistence.operator import FailureGroup
 
 HOURS: Final = 24
@@ -19,12 +20,19 @@ class GroupView:
     chart: str
     recent: int
     actionable: bool
+    tasks_url: str
 
 
 def group_view(group: FailureGroup) -> GroupView:
     """Return the view of a group."""
     recent = sum(hour.tasks for hour in group.hours)
-    return GroupView(group, _bars(group, datetime.now(UTC)), recent, group.kind in list(TaskKind))
+    return GroupView(
+        group=group,
+        chart=_bars(group, datetime.now(UTC)),
+        recent=recent,
+        actionable=group.kind in list(TaskKind),
+        tasks_url=list_url("/ops/tasks", status="failed", kind=group.kind, cause=group.cause),
+    )
 
 
 def _bars(group: FailureGroup, now: datetime) -> str:

@@ -100,7 +100,8 @@ def readers_by_status(overview: Overview) -> dict[str, int]:
 
 def no_mail_sender(overview: Overview) -> bool:
     """Whether workers are running, but none of them can send mails."""
-    return bool(overview.workers) and all("MAIL_URL" in worker.not_configured for worker in overview.workers)
+    alive = [worker for worker in overview.workers if worker.alive]
+    return bool(alive) and all("MAIL_URL" in worker.not_configured for worker in alive)
 
 
 def _in_order(overview: Overview) -> list[KindStatus]:

@@ -39,7 +39,10 @@ def figures_of(overview: Overview) -> dict[str, str]:
     """
     health = health_of(overview)
     line = {"well": health.summary, "wrong": ""} if health.status == "ok" else {"well": "", "wrong": health.summary}
-    figures = line | {"as of": f"{overview.at:%H:%M:%S} UTC", "workers": figure(len(overview.workers))}
+    figures = line | {
+        "as of": f"{overview.at:%H:%M:%S} UTC",
+        "workers": figure(sum(each.alive for each in overview.workers)),
+    }
     for kind in overview.kinds:
         counts = {"ready": kind.ready, "not_ready": kind.not_ready, "running": kind.running, "failed": kind.failed}
         figures |= {f"{kind.kind} {name}": figure(count) for name, count in counts.items()}

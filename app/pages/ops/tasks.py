@@ -10,17 +10,17 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from app.api.admin import ReplayRequest, replay_failed_tasks
 from app.api.digests import PAGE_HEADERS
 from app.api.tasks import ServicesOf, finished_digest
+from app.config import ApiSettings
 from app.models.tasks import TaskKind, TaskStatus
 from app.pages.ops.failure_groups import group_view
-from app.pages.ops.filters import day_filter, list_url, selected, text_filter
 from app.pages.ops.flash_messages import flash_message, redirect_with
 from app.pages.ops.guard import FormOf, OperatorOf, add_action
 from app.pages.ops.overview import KINDS, actor_of
+from app.pages.ops.task_details import details_view
+from app.pages.ops.task_filters import STATUSES, TASKS, TaskFilters
 from app.pages.rendering import PageRenderer
 
-TASKS: Final = "/ops/tasks"
 FAILED: Final = f"{TASKS}?status=failed"
-STATUSES: Final = tuple(status.value for status in TaskStatus)
 
 
 def add_tasks(router: APIRouter, pages: PageRenderer) -> None:
@@ -33,34 +33,20 @@ def add_tasks(router: APIRouter, pages: PageRenderer) -> None:
 def _add_list(router: APIRouter, pages: PageRenderer) -> None:
     @router.get("/tasks")
     async def show_tasks(session: OperatorOf, services: ServicesOf, request: Request) -> Response:
-        kind, status = selected(request, "kind", KINDS), selected(request, "status", STATUSES)
-        owner, day = text_filter(request, "owner"), day_filter(request, "day")
-        page = await services.tasks.list_tasks(
-            owner=owner,
-            source_date=day,
-            kind=TaskKind(kind) if kind else None,
-            status=TaskStatus(status) if status else None,
-            cursor=request.query_params.get("cursor"),
-        )
-        groups = await services.operator.failure_groups() if status == TaskStatus.FAILED else []
+        filters = TaskFilters.of(request)
+        page = await filters.read(services, request.query_params.get("cursor"))
+        groups = await services.operator.failure_groups() if filters.shows_groups else []
         return pages.page(
             "ops/tasks.html.j2",
             session=session,
-            groups=[group_view(group) for group in groups if kind in (None, group.kind)],
-            here=FAILED if status == TaskStatus.FAILED else TASKS,
+            groups=[group_view(group) for group in groups if filters.kind in (None, group.kind)],
+            here=FAILED if filters.status == TaskStatus.FAILED else TASKS,
             message=flash_message(request),
             tasks=page.tasks,
-            kind=kind,
-            status=status,
-            owner=owner or "",
-            day=day,
+            filters=filters,
             kinds=KINDS,
             statuses=STATUSES,
-            more=list_url(
-                TASKS, kind=kind, status=status, owner=owner, day=str(day) if day else None, cursor=page.next_cursor
-            )
-            if page.next_cursor
-            else None,
+            more=filters.url(page.next_cursor),
         )
 
     @router.get("/find")
@@ -71,9 +57,17 @@ def _add_list(router: APIRouter, pages: PageRenderer) -> None:
 def _add_one(router: APIRouter, pages: PageRenderer) -> None:
     @router.get("/tasks/{task_id}")
     async def show_task(task_id: UUID, session: OperatorOf, services: ServicesOf, request: Request) -> Response:
-        task = await services.tasks.get_task(task_id)
-        message = flash_message(request)
-        return pages.page("ops/task.html.j2", session=session, here=TASKS, message=message, task=task)
+        details = await services.operator_tasks.details(task_id)
+        settings: ApiSettings = request.app.state.settings
+        return pages.page(
+            "ops/task.html.j2",
+            session=session,
+            here=TASKS,
+            message=flash_message(request),
+            task=details.task,
+            details=details,
+            view=details_view(details, settings.trace_url),
+        )
 
     @router.get("/tasks/{task_id}/page")
     async def show_digest(task_id: UUID, _session: OperatorOf, services: ServicesOf) -> Response:

@@ -351,6 +351,8 @@ async def test_the_page_says_when_no_worker_sends_mails(browse: Browse, database
     both = (await operator.http.get("/ops")).text
     assert "MAIL_URL is not set" in both
     assert "No worker can send mails" not in both
+    await database.execute("update public.workers set seen_at = seen_at - lease * 2 where worker_id = $1", whole)
+    assert "No worker can send mails: set" in (await operator.http.get("/ops")).text, "the other one is lost"
 
 
 async def test_names_and_texts_are_escaped_on_every_page(browse: Browse, database: asyncpg.Connection) -> None:
@@ -358,7 +360,8 @@ async def test_names_and_texts_are_escaped_on_every_page(browse: Browse, databas
     operator = await browse()
     dead = await database.fetchval("select task_id from public.queue where dead_letter and kind = 'fetch'")
     escaped = 0
-    for path in (*LISTS, f"/ops/tasks/{dead}", f"/ops/readers?external_id={HOSTILE}", f"/ops?done={HOSTILE}"):
+    filtered = f"/ops/tasks?text={HOSTILE}&cause={HOSTILE}"
+    for path in (*LISTS, filtered, f"/ops/tasks/{dead}", f"/ops/readers?external_id={HOSTILE}", f"/ops?done={HOSTILE}"):
         page = (await operator.http.get(path)).text
         assert "<script>alert" not in page
         assert str(12345 * 67891) not in page
