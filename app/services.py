@@ -18,6 +18,7 @@ from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Operator
 from app.persistence.rate_limits import DistributedRateLimiter
+from app.persistence.reader_libraries import LibrarySyncs, ReaderLibraries
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.readers_file import ReadersFile
@@ -55,6 +56,8 @@ class Services:
     worker_configuration: WorkerConfiguration
     uploads: Uploads
     imports: Imports
+    libraries: ReaderLibraries
+    library_syncs: LibrarySyncs
 
     @classmethod
     def build(cls, client: AsyncClient) -> Self:
@@ -82,4 +85,6 @@ class Services:
             worker_configuration=WorkerConfiguration(client),
             uploads=Uploads(client),
             imports=Imports(client),
+            libraries=ReaderLibraries(client),
+            library_syncs=LibrarySyncs(client),
         )

@@ -21,6 +21,8 @@ from app.digest.service import DigestService
 from app.external.callback_sender import CallbackSender
 from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchService
+from app.library_connection import build_zotero
+from app.library_sync import LibrarySync
 from app.links import Links
 from app.mail.open_sender import open_mail_sender
 from app.mail.sender import MailLimits
@@ -50,7 +52,8 @@ _RESPONSES_PER_BUDGET: Final = 3
 
 @dataclass(frozen=True)
 class Components:
-    """A worker's components: handlers, what a periodic job looks papers up with, and the names of all services called.
+    """A worker's components: handlers, what periodic jobs look papers up and sync libraries with, and the names of all
+    services called.
 
     A name in `services` is also the name of the service's circuit breaker.
     """
@@ -58,6 +61,7 @@ class Components:
     handlers: Handlers
     arxiv: ArxivSource
     crossref: Crossref
+    library_sync: LibrarySync
     services: tuple[str, ...]
     operator_callbacks: OperatorCallbacks | None
 
@@ -99,7 +103,9 @@ async def open_components(
         handlers = build_handlers(fetching, digests, callbacks, imports, deliveries)
         called = [*(source.name for source in sources), crossref.name]
         called += [MODEL_BREAKER] if settings.openai_api_key else []
-        yield Components(handlers, arxiv, crossref, tuple(called), open_callbacks(http, settings))
+        library_sync = LibrarySync(services.library_syncs, services.items, build_zotero(http, services, settings))
+        operator_callbacks = open_callbacks(http, settings)
+        yield Components(handlers, arxiv, crossref, library_sync, tuple(called), operator_callbacks)
 
 
 def fetch_slots(settings: WorkerSettings) -> int:
