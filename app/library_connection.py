@@ -79,7 +79,7 @@ class LibraryConnections:
 
 
 def build_zotero(http: ExternalClient, services: Services, settings: Settings) -> Zotero:
-    """Return Zotero's client. All processes together send it one request at a time, and share the pauses it requires."""
+    """Return Zotero's client. All processes together send one request at a time, and share the required pauses."""
     fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent))
     limiter = RateLimiter(0.0, permits=services.rate_limits, name="zotero")
     return Zotero(fetcher, settings.zotero_base_url, limiter)

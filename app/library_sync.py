@@ -1,8 +1,8 @@
 """Keeps the papers of connected libraries up to date, as Zotero's manual describes it for clients.
 
-A sync of an unchanged library is one request. Otherwise it lists the versions of all entries, reads those whose version
-is new, and then removes those that are no longer listed. All responses must have one version of the library, or the sync
-begins again. What was read is recorded at once, so another sync continues where this one ends.
+A sync of an unchanged library is one request. Otherwise it lists the versions of all entries, reads those whose
+version is new, and then removes those that are no longer listed. All responses must have one version of the library,
+or the sync begins again. What was read is recorded at once, so another sync continues where this one ends.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -161,7 +161,7 @@ class _Attempt:
         return Versions(found.library_version, entries)
 
     async def _require_entries(self, listed: Versions, known: Mapping[str, int]) -> None:
-        """Raise `_Problem` if there are suddenly no entries: a library is rarely emptied, a response more often."""
+        """Raise `_Problem` if there are suddenly no entries: a library rarely loses all, a response may well."""
         if listed.entries or not known:
             return
         whole = await self._zotero.versions(self._claimed.access) if self._claimed.collections else None
@@ -230,7 +230,8 @@ def _wanted(matching: Sequence[str]) -> Sequence[str]:
     if not matching:
         raise _Problem(
             LibraryProblem.COLLECTIONS,
-            "No collection of the library matches the patterns, so no paper was added or removed. Correct the patterns.",
+            "No collection of the library matches the patterns, so no paper was added or removed. Correct the "
+            "patterns.",
         )
     if len(matching) > MAX_MATCHES:
         text = f"{len(matching):,} collections match the patterns; at most {MAX_MATCHES} can be read. Choose fewer."

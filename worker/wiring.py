@@ -21,7 +21,7 @@ from app.digest.service import DigestService
 from app.external.callback_sender import CallbackSender
 from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchService
-from app.library_connection import build_zotero
+from app.library_connection import LibraryConnections, build_zotero
 from app.library_sync import LibrarySync
 from app.links import Links
 from app.mail.open_sender import open_mail_sender
@@ -62,6 +62,7 @@ class Components:
     arxiv: ArxivSource
     crossref: Crossref
     library_sync: LibrarySync
+    library_connections: LibraryConnections
     services: tuple[str, ...]
     operator_callbacks: OperatorCallbacks | None
 
@@ -103,9 +104,14 @@ async def open_components(
         handlers = build_handlers(fetching, digests, callbacks, imports, deliveries)
         called = [*(source.name for source in sources), crossref.name]
         called += [MODEL_BREAKER] if settings.openai_api_key else []
-        library_sync = LibrarySync(services.library_syncs, services.items, build_zotero(http, services, settings))
-        operator_callbacks = open_callbacks(http, settings)
-        yield Components(handlers, arxiv, crossref, library_sync, tuple(called), operator_callbacks)
+        zotero = build_zotero(http, services, settings)
+        yield Components(
+            *(handlers, arxiv, crossref),
+            LibrarySync(services.library_syncs, services.items, zotero),
+            LibraryConnections(zotero, services.libraries),
+            tuple(called),
+            open_callbacks(http, settings),
+        )
 
 
 def fetch_slots(settings: WorkerSettings) -> int:

@@ -10,6 +10,7 @@ from app.pages.landing import landing_router
 from app.pages.library_import import import_router
 from app.pages.ops.routes import ops_router
 from app.pages.reader_exports import exports_router
+from app.pages.reader_library import library_router
 from app.pages.readers import readers_router
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
@@ -24,6 +25,7 @@ def pages_router() -> APIRouter:
     router.include_router(readers_router(pages))
     # Before the home pages, whose addresses end with a day.
     router.include_router(import_router(pages))
+    router.include_router(library_router(pages))
     router.include_router(home_router(pages))
     router.include_router(item_router(pages))
     router.include_router(exports_router())

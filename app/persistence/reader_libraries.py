@@ -38,7 +38,8 @@ class LibraryProblem(StrEnum):
 class ConnectedLibrary(Frozen):
     """A reader's library without its key.
 
-    `papers`, `rejected` and `removed` count its entries: with a paper, without, and with one that the reader removed here.
+    `papers`, `rejected` and `removed` count its entries: with a paper, without one, and with one that the reader
+    removed here.
     """
 
     reader_id: UUID
@@ -78,6 +79,7 @@ class LibraryIssue(Frozen):
 
     reader_id: UUID
     library: str
+    problem_kind: LibraryProblem | None
     problem: str | None
 
 
@@ -96,7 +98,7 @@ _CONNECTED = TypeAdapter(ConnectedLibrary | None)
 _CLAIMED = TypeAdapter(ClaimedLibrary | None)
 _OUTCOME = TypeAdapter(Literal["connected", "key_missing"] | None)
 _SECONDS = TypeAdapter(float | None)
-_VERSIONS = TypeAdapter(dict[str, int] | None)
+_VERSIONS = TypeAdapter(list[tuple[str, int]] | None)
 
 
 class ReaderLibraries(Repository):
@@ -154,7 +156,7 @@ class ReaderLibraries(Repository):
         """Return the problems of these readers' libraries (up to 500 readers). Raises `SupabaseError`."""
         if not reader_ids:
             return {}
-        query = self._client.table("reader_libraries").select("reader_id,library,problem")
+        query = self._client.table("reader_libraries").select("reader_id,library,problem_kind,problem")
         query = query.in_("reader_id", [str(each) for each in reader_ids])
         found = await self._rows(query, "read the problems of libraries", LibraryIssue)
         return {issue.reader_id: issue for issue in found if issue.problem is not None}
@@ -189,15 +191,19 @@ class LibrarySyncs(Repository):
         found = await self._call("library_versions", action, _VERSIONS, p_token=token, p_seconds=seconds)
         if found is None:
             raise _ended()
-        return found
+        return dict(found)
 
     async def record(self, token: UUID, entries: Sequence[Mapping[str, Any]]) -> None:
         """Record up to 200 entries (`read_row`, `refused_row`). A repetition changes nothing."""
-        await self._step("record_library_entries", token, p_seconds=CLAIM.total_seconds(), p_entries=list(entries))
+        claim = {"p_token": token, "p_seconds": CLAIM.total_seconds()}
+        action = f"record {len(entries)} entries of a library"
+        _require(await self._call("record_library_entries", action, bool, **claim, p_entries=list(entries)))
 
     async def remove(self, token: UUID, keys: Sequence[str]) -> None:
         """Remove up to 500 entries, and the papers that came from them alone."""
-        await self._step("remove_library_entries", token, p_seconds=CLAIM.total_seconds(), p_keys=list(keys))
+        claim = {"p_token": token, "p_seconds": CLAIM.total_seconds()}
+        action = f"remove {len(keys)} entries of a library"
+        _require(await self._call("remove_library_entries", action, bool, **claim, p_keys=list(keys)))
 
     async def complete(
         self, token: UUID, version: int, *, again: timedelta, kind: LibraryProblem | None = None, problem: str = ""
@@ -216,19 +222,17 @@ class LibrarySyncs(Repository):
     async def _end(
         self, token: UUID, version: int | None, kind: LibraryProblem | None, problem: str, again: timedelta
     ) -> None:
-        await self._step(
+        ended = await self._call(
             "end_library_sync",
-            token,
+            "end the sync of a library",
+            bool,
+            p_token=token,
             p_version=version,
             p_problem_kind=kind,
             p_problem=clean_text(problem)[:500] if kind else None,
             p_seconds=again.total_seconds(),
         )
-
-    async def _step(self, function: str, token: UUID, **parameters: Any) -> None:
-        action = f"continue the sync of a library ({function})"
-        if not await self._call(function, action, bool, p_token=token, **parameters):
-            raise _ended()
+        _require(ended)
 
 
 def read_row(key: str, version: int, paper: PaperInput) -> dict[str, Any]:
@@ -244,6 +248,11 @@ def refused_row(key: str, version: int, reason: str) -> dict[str, Any]:
 
 def _no_reader(reader_id: UUID) -> ReaderNotFound:
     return ReaderNotFound(f"There is no reader {reader_id}: it was never created, or was removed.")
+
+
+def _require(held: bool) -> None:
+    if not held:
+        raise _ended()
 
 
 def _ended() -> ClaimEnded:

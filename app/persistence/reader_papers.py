@@ -27,9 +27,9 @@ LIBRARY: Final = "library"
 class PaperInput(Frozen):
     """A paper on which a reader gives feedback: its keys (`item_keys`, strongest first) and its known metadata.
 
-    `origin` is an article's source, `manual`, or `library` for a paper of an import. `vector` is its term vector
-    (`app.ranking.vectors.vector_of`), empty if it has no terms. `app.ranking.reader_paper.paper_of` converts an
-    article.
+    `origin` is an article's source, `manual`, `library` (of an import) or `zotero` (of a connected library). `vector`
+    is its term vector (`app.ranking.vectors.vector_of`), empty if it has no terms.
+    `app.ranking.reader_paper.paper_of` converts an article.
     """
 
     keys: tuple[str, ...]

@@ -146,7 +146,7 @@ class Zotero:
         return Versions(_version(response), entries)
 
     async def entries(self, access: Access, keys: Sequence[str]) -> Entries:
-        """Read up to `ENTRIES_PER_REQUEST` entries. Those that are missing or not as documented are left out."""
+        """Read up to `ENTRIES_PER_REQUEST` entries. Those that are missing or not as documented are omitted."""
         params = {"itemKey": ",".join(keys), "format": "json", "include": "data,csljson"}
         response = await self._get(access, f"{access.library}/items", params)
         wanted = set(keys)

@@ -13,7 +13,8 @@ create table public.reader_libraries (
     claimed_until timestamptz,
     ended_token   uuid        unique,                   -- the claim whose sync ended last: its repetitions change nothing
     synced_at     timestamptz,                          -- when a sync was complete last
-    problem_kind  text        check (problem_kind in ('key_refused', 'collections', 'empty', 'incomplete', 'too_many', 'unavailable')),
+    problem_kind  text        check (problem_kind in (
+        'key_refused', 'collections', 'empty', 'incomplete', 'too_many', 'unavailable')),
     problem       text        check (char_length(problem) <= 500),
     failing_since timestamptz,
     constraint reader_libraries_problem check ((problem_kind is null) = (problem is null))

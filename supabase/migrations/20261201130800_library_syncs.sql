@@ -1,5 +1,5 @@
--- Syncs of connected libraries. Each step of a sync names its claim: when the library is connected again, disconnected or claimed by
--- another worker, the sync ends without effect.
+-- Syncs of connected libraries. Each step of a sync names its claim: when the library is connected again, disconnected or claimed
+-- by another worker, the sync ends without effect.
 
 -- Claims the library that is due first and returns {reader_id, library, collections, version, problem_kind, problem, key}; null if
 -- none is due. A repetition returns the same library.
@@ -37,14 +37,15 @@ begin
 end
 $$;
 
--- Returns the versions of the library's entries as far as they were read, {entry_key: version}; null if the claim has ended.
+-- Returns the versions of the library's entries as far as they were read, [[entry_key, version]]; null if the claim has ended.
 create function public.library_versions(p_token uuid, p_seconds double precision) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
     reader uuid := public.hold_library(p_token, p_seconds);
 begin
     return case when reader is not null then (
-        select coalesce(jsonb_object_agg(entry_key, version), '{}') from public.library_entries where reader_id = reader) end;
+        select coalesce(jsonb_agg(jsonb_build_array(entry_key, version) order by entry_key), '[]')
+          from public.library_entries where reader_id = reader) end;
 end
 $$;
 

@@ -3,7 +3,7 @@
 https://www.zotero.org/support/dev/web_api/v3/basics and .../syncing.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -67,6 +67,8 @@ class FakeZotero:
     requests: list[web.Request] = field(default_factory=list)
     before: Callable[[web.Request], None] | None = None
     """Called before each response."""
+    hold: Awaitable[None] | None = None
+    """Awaited before the next response."""
     url: str = ""
 
     def __post_init__(self) -> None:
@@ -134,11 +136,14 @@ class FakeZotero:
         finally:
             await runner.cleanup()
 
-    def _refusal(self, request: web.Request, *, of_library: bool = True) -> web.Response | None:
+    async def _refusal(self, request: web.Request, *, of_library: bool = True) -> web.Response | None:
         """Note the request; return what is responded instead of the data, if anything is."""
         self.requests.append(request)
         if self.before is not None:
             self.before(request)
+        if self.hold is not None:
+            held, self.hold = self.hold, None
+            await held
         if self.failures:
             return self.failures.pop(0)
         assert request.headers["Zotero-API-Version"] == "3"
@@ -163,14 +168,14 @@ class FakeZotero:
         return web.json_response(content, headers=headers)
 
     async def _key(self, request: web.Request) -> web.Response:
-        if refusal := self._refusal(request, of_library=False):
+        if refusal := await self._refusal(request, of_library=False):
             return refusal
         key = request.headers["Zotero-API-Key"]
         access = {"key": key, "userID": 475425, "username": "Ada", "access": self.keys[key]}
         return web.json_response(access, headers=self.headers)
 
     async def _collections(self, request: web.Request) -> web.Response:
-        if refusal := self._refusal(request):
+        if refusal := await self._refusal(request):
             return refusal
         start = int(request.query.get("start", "0"))
         limit = min(int(request.query.get("limit", DEFAULT_PAGE)), LARGEST_PAGE)
@@ -182,7 +187,7 @@ class FakeZotero:
         return self._json(page, len(found))
 
     async def _top(self, request: web.Request) -> web.Response:
-        if refusal := self._refusal(request):
+        if refusal := await self._refusal(request):
             return refusal
         assert request.query["format"] == "versions"
         collection = request.match_info.get("collection")
@@ -197,7 +202,7 @@ class FakeZotero:
         return self._json(dict(list(found.items())[:limit]) or [], len(found))
 
     async def _items(self, request: web.Request) -> web.Response:
-        if refusal := self._refusal(request):
+        if refusal := await self._refusal(request):
             return refusal
         assert request.query["include"] == "data,csljson"
         keys = request.query["itemKey"].split(",")

@@ -30,6 +30,7 @@ from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
 from tests.support.import_requests import IMPORTS
+from tests.support.library_requests import LIBRARIES
 from tests.support.requests import AT, DAY, MOMENT, ONE, TWO, rpc
 
 CURSOR = encode_cursor(MOMENT, TWO)
@@ -264,4 +265,4 @@ FLEETS = [
         "release_permit", p_name="arxiv", p_token=str(ONE), p_pause_seconds=5.0),
 ]  # fmt: skip
 
-FUNCTION_CALLS = [*TASKS, *DELIVERIES, *ITEMS, *READERS, *IMPORTS, *OPERATORS, *FLEETS]
+FUNCTION_CALLS = [*TASKS, *DELIVERIES, *ITEMS, *READERS, *IMPORTS, *LIBRARIES, *OPERATORS, *FLEETS]
