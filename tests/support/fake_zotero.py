@@ -67,7 +67,7 @@ class FakeZotero:
     requests: list[web.Request] = field(default_factory=list)
     before: Callable[[web.Request], None] | None = None
     """Called before each response."""
-    hold: Awaitable[None] | None = None
+    hold: Awaitable[object] | None = None
     """Awaited before the next response."""
     url: str = ""
 

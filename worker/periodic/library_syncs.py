@@ -9,6 +9,8 @@ from worker.periodic.repetition import repeat
 
 ROUND: Final = 30.0
 """Seconds between two looks for libraries that are due."""
+FIRST_WITHIN: Final = 5.0
+"""Seconds after the start of a worker."""
 
 
 class LibrarySyncer:
@@ -22,7 +24,12 @@ class LibrarySyncer:
     async def run(self) -> None:
         """Run until cancelled."""
         expected = (SourceBusy, SupabaseError)
-        await repeat("library syncs", self._random, self.run_once, interval=self._interval, expected=expected)
+        await repeat(
+            *("library syncs", self._random, self.run_once),
+            interval=self._interval,
+            first_within=min(FIRST_WITHIN, self._interval),
+            expected=expected,
+        )
 
     async def run_once(self) -> None:
         """Sync the libraries that are due. Raises `SourceBusy` if Zotero requires a pause, and `SupabaseError`."""
