@@ -21,6 +21,8 @@ from app.sources.zotero import Zotero
 
 CHECK_SECONDS: Final = 15.0
 """For the check of a key, while its sender waits."""
+REQUEST_INTERVAL: Final = 0.2
+"""Seconds between the starts of two requests, of all processes together. Meanwhile, others get their turn."""
 _TRY_AGAIN: Final = 60.0
 
 
@@ -81,7 +83,7 @@ class LibraryConnections:
 def build_zotero(http: ExternalClient, services: Services, settings: Settings) -> Zotero:
     """Return Zotero's client. All processes together send one request at a time, and share the required pauses."""
     fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent))
-    limiter = RateLimiter(0.0, permits=services.rate_limits, name="zotero")
+    limiter = RateLimiter(REQUEST_INTERVAL, permits=services.rate_limits, name="zotero")
     return Zotero(fetcher, settings.zotero_base_url, limiter)
 
 

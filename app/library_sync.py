@@ -158,6 +158,7 @@ class _Attempt:
             if listed is None or listed.library_version != found.library_version:
                 raise LibraryChanged("The library changed while its collections were read.")
             entries |= listed.entries
+            await self._syncs.hold(self._token)
         return Versions(found.library_version, entries)
 
     async def _require_entries(self, listed: Versions, known: Mapping[str, int]) -> None:

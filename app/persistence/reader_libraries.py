@@ -98,6 +98,7 @@ _CONNECTED = TypeAdapter(ConnectedLibrary | None)
 _CLAIMED = TypeAdapter(ClaimedLibrary | None)
 _OUTCOME = TypeAdapter(Literal["connected", "key_missing"] | None)
 _SECONDS = TypeAdapter(float | None)
+_HELD = TypeAdapter(UUID | None)
 _VERSIONS = TypeAdapter(list[tuple[str, int]] | None)
 
 
@@ -183,6 +184,12 @@ class LibrarySyncs(Repository):
         """Claim the library that is due first, if one is due. A repetition returns the same library."""
         action = "claim a library to sync"
         return await self._call("claim_library", action, _CLAIMED, p_token=token, p_seconds=CLAIM.total_seconds())
+
+    async def hold(self, token: UUID) -> None:
+        """Renew the claim."""
+        seconds = CLAIM.total_seconds()
+        if await self._call("hold_library", "renew a claim", _HELD, p_token=token, p_seconds=seconds) is None:
+            raise _ended()
 
     async def versions(self, token: UUID) -> dict[str, int]:
         """Return the versions of the library's entries, as far as they were read."""

@@ -30,6 +30,8 @@ _FAILURE_PAUSE: Final = 60.0
 _MAX_PAUSE: Final = 86_400.0
 _KEY: Final = re.compile(r"[A-Z0-9]{8}")
 _NUMBER: Final = re.compile(r"[0-9]{1,15}")
+_FIELDS: Final = {"title": "title", "abstract": "abstractNote", "DOI": "DOI", "URL": "url"}
+"""Variables of CSL JSON, and Zotero's own fields with the same meaning."""
 _NO_ACCESS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 
@@ -252,8 +254,10 @@ def _entry(found: Any) -> Entry | None:
     key, data, csl = found.get("key"), found.get("data"), found.get("csljson")
     if not isinstance(key, str) or not isinstance(data, dict) or not isinstance(data.get("itemType"), str):
         return None
-    # Notes have no CSL JSON.
-    return Entry(key, data["itemType"][:_MAX_NAME], csl if isinstance(csl, dict) else {})
+    # Notes have no CSL JSON, and that of an article with pages has no URL.
+    values = csl if isinstance(csl, dict) else {}
+    others = {name: data[field] for name, field in _FIELDS.items() if not values.get(name) and field in data}
+    return Entry(key, data["itemType"][:_MAX_NAME], values | others)
 
 
 def _broken(problem: str) -> SourceError:

@@ -74,11 +74,12 @@ begin
     if stored.paper_id is distinct from result.imported then
         perform public.remove_synced_papers(p_reader, array[stored.paper_id]);
     else
-        -- The library's own papers follow its changes. An abstract that was looked up stays, and the vector is made again.
+        -- The library's own papers follow its changes. An abstract that was looked up stays; with a vector of no version ('0:'),
+        -- public.outdated_vectors() has the vector made again.
         update public.reader_papers
            set title = read_paper.title, authors = read_paper.authors, url = read_paper.url,
                abstract = coalesce(nullif(read_paper.abstract, ''), abstract),
-               vector = case when read_paper.abstract <> '' or abstract = '' then read_paper.vector else '' end,
+               vector = case when read_paper.abstract <> '' or abstract = '' then read_paper.vector else '0:' end,
                published_at = read_paper.published_at, publication = read_paper.publication
          where paper_id = result.imported and synced and origin = 'zotero' and read_paper.title is not null
            and (title, coalesce(nullif(read_paper.abstract, ''), abstract), authors, url, publication) is distinct from

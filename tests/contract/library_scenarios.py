@@ -45,13 +45,15 @@ async def connecting(client: AsyncClient, times: int) -> None:
     assert await libraries.get(TASK) is None
 
 
-@scenario(*(f"LibrarySyncs.{name}" for name in ("claim", "versions", "record", "remove", "complete")))
+@scenario(*(f"LibrarySyncs.{name}" for name in ("claim", "hold", "versions", "record", "remove", "complete")))
 async def syncing(client: AsyncClient, times: int) -> None:
     libraries, syncs = await connect(client, 1)
     for _ in range(times):
         claimed = await syncs.claim(OTHER)
         assert claimed is not None
         assert (claimed.reader_id, claimed.version, claimed.key.get_secret_value()) == (TASK, None, KEY)
+    for _ in range(times):
+        await syncs.hold(OTHER)
     for _ in range(times):
         assert await syncs.versions(OTHER) == {}
     for _ in range(times):

@@ -45,8 +45,8 @@ class Item:
             "container-title": "Journal of Ice",
             "issued": {"date-parts": [["2026", 3, 1]]},
         }
-        data = {"key": key, "version": self.version, "itemType": self.item_type, "title": self.title}
-        data["collections"] = sorted(self.collections)
+        data: dict[str, Any] = {"key": key, "version": self.version, "itemType": self.item_type, "title": self.title}
+        data |= {"collections": sorted(self.collections), "url": f"https://ice.example/{key}"}
         shown = {"key": key, "version": self.version, "library": {"type": "user"}, "data": data}
         return shown if self.item_type == "note" else shown | {"csljson": csl}
 

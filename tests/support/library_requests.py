@@ -29,6 +29,7 @@ LIBRARIES = [
         lambda c: ReaderLibraries(c).record_file_library(ONE, {"id": "users/1"}),
         "record_file_library", p_reader=str(ONE), p_library={"id": "users/1"}),
     rpc("claim a library to sync", lambda c: LibrarySyncs(c).claim(ONE), "claim_library", **CLAIM),
+    rpc("renew a claim", lambda c: LibrarySyncs(c).hold(ONE), "hold_library", **CLAIM),
     rpc("read the versions of a library's entries", lambda c: LibrarySyncs(c).versions(ONE),
         "library_versions", **CLAIM),
     rpc("record 1 entries of a library", lambda c: LibrarySyncs(c).record(ONE, [refused_row("A", 1, "no\0")]),

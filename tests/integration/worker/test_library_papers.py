@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from supabase import AsyncClient
 
 from app.persistence.reader_papers import FeedbackChange, PaperInput
+from app.ranking.vectors import MARK
 from tests.support.connected_library import Connected, connected
 from tests.support.fake_zotero import GROUP, KEY, FakeZotero, entry_key
 from tests.support.schedule import add_reader
@@ -113,6 +114,49 @@ async def test_a_sync_ends_when_the_library_is_connected_again(small: Connected)
     await small.sync()
     assert ended
     assert "Glaciers change" not in await small.papers(), "the sync of the earlier connection has no effect"
+
+
+async def test_an_abstract_that_was_looked_up_stays(client: AsyncClient, database: asyncpg.Connection) -> None:
+    fake = FakeZotero()
+    fake.put(1, "Glaciers", doi="10.1000/ice.1")
+    async with connected(client, database, fake) as library:
+        await library.sync()
+        found = PaperInput(
+            keys=("doi:10.1000/ice.1",), doi="10.1000/ice.1", title="Glaciers", abstract="Layers of ice."
+        )
+        papers = library.services.reader_papers
+        await papers.record_looked_up([], [found], dois=["10.1000/ice.1"])
+        fake.put(1, "Glaciers remember", doi="10.1000/ice.1")
+        await library.sync()
+        paper = (await library.papers())["Glaciers remember"]
+        assert (paper.abstract, paper.liked) == ("Layers of ice.", True)
+        outdated = await papers.outdated_vectors(MARK, 5)
+        assert [paper.title for paper in outdated] == ["Glaciers remember"], "its vector is made again"
+        fake.remove(entry_key(1))
+        fake.put(2, "Another")
+        await library.sync()
+        assert set(await library.papers()) == {"Another"}
+
+
+async def test_a_full_reader_gets_no_more_papers(small: Connected) -> None:
+    await small.database.execute(
+        "insert into public.reader_papers (reader_id, kind, title, abstract, authors, origin, vector, saved_at)"
+        " select $1, 'paper', 'T' || n, '', '{}', 'manual', '', now() from generate_series(1, 19994) n",
+        small.reader_id,
+    )
+    small.zotero.fill(range(10, 13))
+    await small.sync()
+    library = await small.library()
+    assert (library.papers, library.rejected) == (6, 2)
+    reasons = await small.database.fetch("select distinct rejection from public.library_entries where paper_id is null")
+    assert [row["rejection"][:39] for row in reasons] == ["a reader has at most 20000 papers: remo"]
+
+
+@pytest.mark.parametrize("status", ["unsubscribed", "bounced"])
+async def test_the_library_of_a_reader_who_left_is_not_read(small: Connected, status: str) -> None:
+    await small.database.execute("update public.readers set status = $1 where true", status)
+    await small.database.execute("update public.reader_libraries set next_sync_at = now() where true")
+    assert not await small.syncs.run_next()
 
 
 async def test_every_library_that_is_due_is_synced(client: AsyncClient, database: asyncpg.Connection) -> None:

@@ -21,6 +21,7 @@ async def test_a_library_of_3000_papers_is_synced(client: AsyncClient, database:
         papers = await library.papers()
         assert len(papers) == 3_000
         assert {(paper.origin, paper.liked) for paper in papers.values()} == {("zotero", True)}
+        assert papers["The memory of glacier 0"].url == f"https://ice.example/{entry_key(0)}"
         assert (await library.library()).papers == 3_000
         assert await library.sync() == ["items/top"], "an unchanged library takes one request"
         fake.put(7, "Glaciers forget", doi="10.1000/ice.7", abstract="Layers melt.")
