@@ -105,7 +105,7 @@ async def test_a_library_that_left_the_file_is_disconnected(file: File) -> None:
     assert await file.connected() == ()
 
 
-async def test_a_library_connected_on_the_page_survives_a_file_without_one(file: File) -> None:
+async def test_a_file_without_a_library_disconnects_none_of_the_page(file: File) -> None:
     await file.apply(ADA)
     connections = file.services.libraries
     await connections.connect(await file.reader_id(), GROUP, [], SecretStr(KEY))
