@@ -7,6 +7,13 @@ create function public.claim_library(p_token uuid, p_seconds double precision) r
 language plpgsql security invoker set search_path = '' as $$
 begin
     if not exists (select from public.reader_libraries where claim_token = p_token) then
+        -- Libraries of readers who left would be first in every search.
+        with of_gone as materialized (
+            select l.reader_id from public.reader_libraries l join public.readers r using (reader_id)
+             where l.next_sync_at <= now() and r.status not in ('active', 'paused')
+             order by l.next_sync_at, l.reader_id limit 100 for update of l skip locked)
+        update public.reader_libraries l set next_sync_at = now() + interval '1 day'
+          from of_gone where l.reader_id = of_gone.reader_id;
         with due as materialized (
             select l.reader_id from public.reader_libraries l join public.readers r using (reader_id)
              where l.next_sync_at <= now() and coalesce(l.claimed_until <= now(), true) and r.status in ('active', 'paused')

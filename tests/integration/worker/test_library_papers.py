@@ -152,13 +152,6 @@ async def test_a_full_reader_gets_no_more_papers(small: Connected) -> None:
     assert [row["rejection"][:39] for row in reasons] == ["a reader has at most 20000 papers: remo"]
 
 
-@pytest.mark.parametrize("status", ["unsubscribed", "bounced"])
-async def test_the_library_of_a_reader_who_left_is_not_read(small: Connected, status: str) -> None:
-    await small.database.execute("update public.readers set status = $1 where true", status)
-    await small.database.execute("update public.reader_libraries set next_sync_at = now() where true")
-    assert not await small.syncs.run_next()
-
-
 async def test_every_library_that_is_due_is_synced(client: AsyncClient, database: asyncpg.Connection) -> None:
     fake = FakeZotero()
     fake.fill(range(2))
