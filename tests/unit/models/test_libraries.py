@@ -1,6 +1,6 @@
 """Patterns of the paths of collections, and keys of libraries."""
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 from pydantic import SecretStr
@@ -54,9 +54,9 @@ def test_a_circle_of_collections_has_no_path() -> None:
 @pytest.mark.parametrize("pattern", ["*a" * 200, "**/" * 150 + "b", "[" * 400, "*/" * 200])
 def test_a_hostile_pattern_takes_no_time(pattern: str) -> None:
     long = [Collection(key="A", name="a" * 500), Collection(key="B", name="a/" * 250, parent="A")]
-    began = perf_counter()
+    began = process_time()
     matching_collections(long, [pattern] * 20)
-    assert perf_counter() - began < 5, "an exponential search takes years"
+    assert process_time() - began < 20, "an exponential search takes years"
 
 
 def test_a_wrong_key_is_not_in_its_error() -> None:
