@@ -19,6 +19,7 @@ from app.api import (
     listings,
     mail_hook,
     papers,
+    reader_libraries,
     readers,
     saved,
 )
@@ -33,6 +34,7 @@ from app.conditions.monitor import ConditionMonitor, open_callbacks
 from app.config import ApiSettings, load_settings
 from app.external.client import open_external
 from app.installation.versions import project_version, require_locked_versions
+from app.library_connection import open_library_connections
 from app.links import Links
 from app.mail.bounces import BounceReader
 from app.pages.ops.overview_cache import OverviewCache
@@ -70,6 +72,9 @@ def create_app(
             app.state.services = services = Services.build(client)
             app.state.hub = hub = TaskHub(WatchedTasks(client))
             app.state.overview_cache = overview_cache = OverviewCache(services.operator.overview)
+            app.state.library_connections = await stack.enter_async_context(
+                open_library_connections(services, app.state.settings)
+            )
             metrics.watchers.set_function(lambda: hub.watchers)
             await stack.enter_async_context(hub.running())
             await stack.enter_async_context(metrics.measuring_loop_lag())
@@ -97,7 +102,7 @@ def create_app(
     install_problem_handlers(app)
     app.include_router(health.router)
     tasks = (digests, fetches, callbacks, imports, listings)
-    protected = (*tasks, readers, papers, saved, deliveries, admin, metrics_route)
+    protected = (*tasks, readers, reader_libraries, papers, saved, deliveries, admin, metrics_route)
     for module in protected:
         app.include_router(module.router, dependencies=[Security(KEY_HEADER)])
     app.include_router(mail_hook.router)

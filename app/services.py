@@ -20,6 +20,7 @@ from app.persistence.operator import Operator
 from app.persistence.operator_tasks import OperatorTasks
 from app.persistence.own_data import OwnData
 from app.persistence.rate_limits import DistributedRateLimiter
+from app.persistence.reader_libraries import LibrarySyncs, ReaderLibraries
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.readers_file import ReadersFile
@@ -59,6 +60,8 @@ class Services:
     uploads: Uploads
     imports: Imports
     own_data: OwnData
+    libraries: ReaderLibraries
+    library_syncs: LibrarySyncs
 
     @classmethod
     def build(cls, client: AsyncClient) -> Self:
@@ -88,4 +91,6 @@ class Services:
             uploads=Uploads(client),
             imports=Imports(client),
             own_data=OwnData(client),
+            libraries=ReaderLibraries(client),
+            library_syncs=LibrarySyncs(client),
         )

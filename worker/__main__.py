@@ -24,6 +24,7 @@ from worker.opening import open_worker, run_supervised, stop_on_signals
 from worker.options import OneShotOptions, parse_options
 from worker.periodic.daily_fetch import DailyFetch
 from worker.periodic.erasures import Erasures
+from worker.periodic.library_syncs import LibrarySyncer
 from worker.periodic.paper_vectors import PaperVectors
 from worker.periodic.schedule import DueReaderEnqueuer
 from worker.run_summary import RunSummary
@@ -132,6 +133,7 @@ def _periodic_jobs(
         "schedule": DueReaderEnqueuer(services.schedule, random=random).run(),
         "erasures": Erasures(services.own_data, random=random).run(),
         "look-ups": build_look_ups(services, components, random).run(),
+        "library syncs": LibrarySyncer(components.library_sync, random=random).run(),
         "vectors": PaperVectors(services.reader_papers, random=random).run(),
     }
     if settings.daily_fetch_at.times:

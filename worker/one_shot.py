@@ -18,10 +18,12 @@ from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.maintenance import Maintenance
 from app.persistence.readers import ReaderStatus
 from app.services import Services
+from worker.file_libraries import FileLibraries
 from worker.opening import OpenedWorker, open_worker, run_supervised, stop_on_signals
 from worker.options import OneShotOptions
 from worker.periodic.daily_fetch import enqueue_days
 from worker.periodic.erasures import Erasures
+from worker.periodic.library_syncs import LibrarySyncer
 from worker.periodic.paper_vectors import PaperVectors
 from worker.readers import apply_readers_file
 from worker.run_summary import RunSummary
@@ -42,6 +44,8 @@ OUTAGE_CHECK: Final = 1.0
 """Seconds between two checks whether Supabase responds."""
 JOB_TIMEOUT: Final = 30.0
 """Seconds for each job that is done before or after the tasks."""
+LIBRARIES_TIMEOUT: Final = 300.0
+"""Seconds for the syncs of libraries: the first one of a large library takes minutes. The next run continues it."""
 BACKGROUND: Final = frozenset({TaskKind.FETCH, TaskKind.CALLBACK})
 """Kinds that do not keep a run from ending after its deadline: their tasks return to the queue."""
 
@@ -148,8 +152,9 @@ async def run_one_shot(settings: WorkerSettings, options: OneShotOptions) -> Run
         await services.schema.require()
         end.watch_others(services.maintenance)
         if options.readers is not None:
+            libraries = FileLibraries(services.libraries, opened.components.library_connections)
             summary.file = await apply_readers_file(
-                services.readers_file, options.readers, owner=options.owner, prune=options.prune
+                services.readers_file, libraries, options.readers, owner=options.owner, prune=options.prune
             )
         await _look_up_papers(opened, random)
         await _enqueue(services, settings, options, summary)
@@ -175,8 +180,10 @@ async def _enqueue(services: Services, settings: WorkerSettings, options: OneSho
 
 
 async def _look_up_papers(opened: OpenedWorker, random: Random) -> None:
-    """Do what affects the ranking of this run's digests: look up papers, and update their vectors."""
+    """Do what affects the ranking of this run's digests: sync libraries, look up papers, and update their vectors."""
     services = opened.services
+    syncer = LibrarySyncer(opened.components.library_sync, random=random)
+    await _attempt("library syncs", syncer.run_once(), seconds=LIBRARIES_TIMEOUT)
     look_ups = build_look_ups(services, opened.components, random)
     await _attempt("look-ups", look_ups.run_once())
     await _attempt("look-ups of DOIs", look_ups.run_once_for_dois())
@@ -201,10 +208,10 @@ async def _remove_old_rows(services: Services, settings: WorkerSettings, random:
     await _attempt("retention", build_retention(services, settings, random).run_once())
 
 
-async def _attempt(name: str, job: Awaitable[None]) -> None:
+async def _attempt(name: str, job: Awaitable[None], *, seconds: float = JOB_TIMEOUT) -> None:
     """Do a job that a later run can do as well: log what prevents it."""
     try:
-        async with asyncio.timeout(JOB_TIMEOUT):
+        async with asyncio.timeout(seconds):
             await job
     except (SourceError, SourceBusy, CircuitOpen, SupabaseError, TimeoutError) as error:
         log.warning("job postponed to the next run", job=name, error=str(error) or type(error).__name__)

@@ -14,14 +14,19 @@ import uvloop
 from app.client.factory import open_supabase
 from app.config import DEFAULT_CALLER, Settings, load_settings
 from app.errors import ConfigurationError, SupabaseError
+from app.library_connection import open_library_connections
 from app.persistence.readers import ERASED
 from app.persistence.readers_file import ReadersFile
 from app.process.logs import configure_logs
+from app.services import Services
+from worker.file_libraries import FileLibraries
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """How a readers file was applied. `refused` has a line for each reader that the database refused."""
+    """How a readers file was applied. `refused` has a line for each reader that the database refused, and each library
+    that could not be connected.
+    """
 
     counts: Counter[str]
     refused: tuple[str, ...]
@@ -42,7 +47,12 @@ class FileReport:
 
 
 async def apply_readers_file(
-    readers_file: ReadersFile, path: Path, *, owner: str = DEFAULT_CALLER, prune: bool = False
+    readers_file: ReadersFile,
+    libraries: FileLibraries,
+    path: Path,
+    *,
+    owner: str = DEFAULT_CALLER,
+    prune: bool = False,
 ) -> FileReport:
     """Apply a readers file. Raises `InvalidReadersFile` before anything is written, and `SupabaseError`."""
     # The models of the API load FastAPI: a second that a worker without a file does not need.
@@ -61,6 +71,9 @@ async def apply_readers_file(
         for each, result in zip(placed, results, strict=True)
         if result.outcome == "erased"
     ]
+    problems = await libraries.apply(owner, entries)
+    lines = {each.entry.key: each.lines.get("library", each.line) for each in placed}
+    refused += [f"line {lines[key]}: the library of {key!r} is not connected: {text}" for key, text in problems.items()]
     missing = await readers_file.missing(owner, [entry.key for entry in entries], pause=prune)
     counts = Counter[str]("unchanged" if each.outcome == "existing" else each.outcome for each in results)
     return FileReport(counts, tuple(refused), tuple(erased), tuple(missing), pruned=prune)
@@ -70,7 +83,10 @@ async def _run(path: Path, *, owner: str, prune: bool) -> FileReport:
     settings = load_settings(Settings)
     configure_logs(settings)
     async with open_supabase(settings) as client:
-        return await apply_readers_file(ReadersFile(client), path, owner=owner, prune=prune)
+        services = Services.build(client)
+        async with open_library_connections(services, settings) as connections:
+            libraries = FileLibraries(services.libraries, connections)
+            return await apply_readers_file(services.readers_file, libraries, path, owner=owner, prune=prune)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -21,6 +21,8 @@ from app.digest.service import DigestService
 from app.external.callback_sender import CallbackSender
 from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchService
+from app.library_connection import LibraryConnections, build_zotero
+from app.library_sync import LibrarySync
 from app.links import Links
 from app.mail.open_sender import open_mail_sender
 from app.mail.sender import MailLimits
@@ -51,7 +53,8 @@ _RESPONSES_PER_BUDGET: Final = 3
 
 @dataclass(frozen=True)
 class Components:
-    """A worker's components: handlers, what a periodic job looks papers up with, and the names of all services called.
+    """A worker's components: handlers, what periodic jobs look papers up and sync libraries with, and the names of all
+    services called.
 
     A name in `services` is also the name of the service's circuit breaker.
     """
@@ -59,6 +62,8 @@ class Components:
     handlers: Handlers
     arxiv: ArxivSource
     crossref: Crossref
+    library_sync: LibrarySync
+    library_connections: LibraryConnections
     services: tuple[str, ...]
     operator_callbacks: OperatorCallbacks | None
 
@@ -100,7 +105,14 @@ async def open_components(
         handlers = build_handlers(fetching, digests, callbacks, imports, deliveries)
         called = [*(source.name for source in sources), crossref.name]
         called += [MODEL_BREAKER] if settings.openai_api_key else []
-        yield Components(handlers, arxiv, crossref, tuple(called), open_callbacks(http, settings))
+        zotero = build_zotero(http, services, settings)
+        yield Components(
+            *(handlers, arxiv, crossref),
+            LibrarySync(services.library_syncs, services.items, zotero),
+            LibraryConnections(zotero, services.libraries),
+            tuple(called),
+            open_callbacks(http, settings),
+        )
 
 
 def fetch_slots(settings: WorkerSettings) -> int:

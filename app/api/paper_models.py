@@ -125,7 +125,10 @@ class PaperView(BaseModel):
     arxiv_id: str | None
     doi: str | None
     publication: Publication | None
-    origin: str = Field(description="The source of the paper, `manual`, or `library` for a paper of an import.")
+    origin: str = Field(
+        description="Where it came from: a source, `manual`, `library` (an imported file) or `zotero` (a connected "
+        "library)."
+    )
     liked: bool | None
     rated_at: datetime | None
     saved_at: datetime | None

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from app.errors import BroadsheetError, CircuitOpen, QuotaExceeded
+from app.errors import BroadsheetError, QuotaExceeded, TemporarilyUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -101,6 +101,6 @@ def _headers(error: BroadsheetError) -> dict[str, str]:
     if isinstance(error, QuotaExceeded):
         return {"Retry-After": str(max(1, ceil(error.retry_after)))}
     if error.status is HTTPStatus.SERVICE_UNAVAILABLE:
-        seconds = error.retry_after if isinstance(error, CircuitOpen) else RETRY_AFTER
+        seconds = error.retry_after if isinstance(error, TemporarilyUnavailable) else RETRY_AFTER
         return {"Retry-After": str(max(1, round(seconds)))}
     return {}

@@ -11,10 +11,11 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from app.api.reader_libraries import LibraryRequest
 from app.api.reader_models import ImportedReader
 from app.errors import ConfigurationError
 from app.persistence.readers import ReaderProfile
-from app.persistence.readers_file import FileEntry
+from app.persistence.readers_file import FileEntry, FileLibrary
 
 MAX_BYTES: Final = 5_000_000
 MAX_READERS: Final = 10_000
@@ -26,7 +27,8 @@ COLUMNS: Final = {"key": "external_id", "time": "send_at"} | {
     name: name for name in ("name", "email", "timezone", "weekdays", "when_empty")
 }
 """The columns of fields that are not part of the profile."""
-FIELDS: Final = (*COLUMNS, *ReaderProfile.model_fields)
+LIBRARY: Final = "library"
+FIELDS: Final = (*COLUMNS, *ReaderProfile.model_fields, LIBRARY)
 DEFAULTS: Final[Mapping[str, Any]] = {
     "email": None,
     "timezone": "UTC",
@@ -42,6 +44,8 @@ _FORMS: Final = {
     "email": "use an e-mail address such as ada@example.org",
 }
 _HEADER: Final = re.compile(r"^[ \t]*\[\[[ \t]*(\"reader\"|'reader'|reader)[ \t]*\]\]")
+_LIBRARY_HEADER: Final = re.compile(r"^[ \t]*\[[ \t]*reader[ \t]*\.[ \t]*library[ \t]*\]")
+_LIBRARY_FORM: Final = 'library = { id = "users/475425", key = "env:NAME", collections = ["Thesis/**"] }'
 _FIELD: Final = re.compile(r"^[ \t]*[\"']?([A-Za-z_]+)[\"']?[ \t]*=")
 
 
@@ -153,7 +157,9 @@ def _is_toml(lines: Sequence[str]) -> bool:
 def _fields(lines: Sequence[str], start: int, end: int) -> dict[str, int]:
     found: dict[str, int] = {}
     for number in range(start + 1, end):
-        if field := _FIELD.match(lines[number]):
+        if _LIBRARY_HEADER.match(lines[number]):
+            found.setdefault(LIBRARY, number + 1)
+        elif field := _FIELD.match(lines[number]):
             found.setdefault(field[1], number + 1)
     return found
 
@@ -179,6 +185,7 @@ def _entry(table: Mapping[str, Any], environment: Mapping[str, str]) -> FileEntr
         missing += [(name, f"{name} is env:{each}, but the variable {each} is not set") for each in variables]
     if unknown or missing:
         raise _Errors([*unknown, *missing])
+    library = _library(resolved.pop(LIBRARY), table[LIBRARY]) if LIBRARY in resolved else None
     columns = {COLUMNS[name]: _column(value) for name, value in resolved.items() if name in COLUMNS}
     profile = {name: value for name, value in resolved.items() if name not in COLUMNS}
     try:
@@ -188,7 +195,24 @@ def _entry(table: Mapping[str, Any], environment: Mapping[str, str]) -> FileEntr
     given = reader.columns
     values = {name: value for name, value in given.items() if name != "external_id"}
     profile = DEFAULTS["profile"] | values.get("profile", {})
-    return FileEntry(str(given["external_id"]), {**DEFAULTS, **values, "profile": profile})
+    return FileEntry(str(given["external_id"]), {**DEFAULTS, **values, "profile": profile}, library)
+
+
+def _library(resolved: Any, given: Any) -> FileLibrary:
+    """Check the library of an entry. Raises `_Errors`, which never quotes the key."""
+    if not isinstance(given, dict) or set(given) - {"id", "key", "collections"} or not {"id", "key"} <= set(given):
+        raise _Errors([(LIBRARY, f"library has another form: write {_LIBRARY_FORM}")])
+    if not isinstance(given["key"], str) or not given["key"].startswith("env:"):
+        raise _Errors([(LIBRARY, "the key of the library is a secret: write env:NAME and set the variable NAME")])
+    try:
+        library = LibraryRequest.model_validate(resolved)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field, reason = first["loc"][0], str(first["msg"]).removeprefix("Value error, ")
+        raise _Errors([(LIBRARY, f"library, {field}: {reason} (write {_LIBRARY_FORM})")]) from None
+    if library.key is None:
+        raise _Errors([(LIBRARY, f"library has no key: write {_LIBRARY_FORM}")])
+    return FileLibrary(library.id, library.key, library.collections)
 
 
 def _column(value: Any) -> Any:
@@ -197,7 +221,12 @@ def _column(value: Any) -> Any:
 
 
 def _resolved(value: Any, environment: Mapping[str, str]) -> tuple[Any, list[str]]:
-    """Replace `env:NAME` in a text or a list of texts; also return the names of variables that are not set."""
+    """Replace `env:NAME` in a text, and in lists and tables; also return the names of variables that are not set."""
+    if isinstance(value, dict):
+        resolved = {name: _resolved(each, environment) for name, each in value.items()}
+        return {name: part for name, (part, _) in resolved.items()}, [
+            n for _, names in resolved.values() for n in names
+        ]
     if isinstance(value, list):
         parts = [_resolved(each, environment) for each in value]
         return [part for part, _ in parts], [name for _, names in parts for name in names]

@@ -125,6 +125,12 @@ def _delivery_rate_low(facts: HealthFacts) -> Iterator[Found]:
         )
 
 
+def _library_keys_refused(facts: HealthFacts) -> Iterator[Found]:
+    if facts.refused_libraries:
+        number = "1,000 or more" if facts.refused_libraries >= 1000 else figure(facts.refused_libraries)  # noqa: PLR2004  (the query's limit)
+        yield Found(f"Zotero refuses the keys of libraries: {number}. Their papers no longer follow the libraries.")
+
+
 def _queue_delayed(facts: HealthFacts) -> Iterator[Found]:
     if not any(worker.alive for worker in facts.workers):
         return  # `no_worker` is the cause
@@ -285,6 +291,12 @@ CONDITIONS: Final = (
         "the clock of a process differs from the database's by more than 30 seconds",
         "Correct the machine's clock (NTP). Receivers may refuse the signatures of callbacks.",
         "10m", _clock_differs,
+    ),
+    Condition(
+        "library_keys_refused", Severity.NOTICE,
+        "Zotero refuses the keys of readers' libraries",
+        "The readers' pages ask for another key; /ops/readers names them. If it is many, check ZOTERO_BASE_URL.",
+        "1h", _from_facts(_library_keys_refused),
     ),
     Condition(
         "kind_paused", Severity.NOTICE,

@@ -57,6 +57,13 @@ class Settings(SupabaseSettings):
         "first one signs, all of them verify",
     )
 
+    user_agent: str = Field(
+        "Broadsheet (personal research digests)",
+        description="the User-Agent header for sources and Zotero; include contact details",
+    )
+    zotero_base_url: HttpAddress = Field(
+        "https://api.zotero.org", description="the URL of Zotero's API, which gets the keys of readers' libraries"
+    )
     environment: Literal["development", "production"] = Field(
         "development", description="development (readable logs) or production (JSON logs)"
     )

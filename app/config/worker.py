@@ -50,10 +50,6 @@ class WorkerSettings(Settings):
         le=24,
         description="maximum hours that a digest waits while no source can be read, within the reader's day, 0 to 24",
     )
-    user_agent: str = Field(
-        "Broadsheet (personal research digests)",
-        description="the User-Agent header for sources; include contact details",
-    )
     arxiv_base_url: HttpAddress | None = Field(
         None,
         description="the URL of a server with arXiv's /api/query, /rss and /oai; if unset, arXiv's own three hosts",

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from app.model_fallbacks import excerpts_notice
 from app.models.articles import SAMPLE_CATEGORY, Article
 from app.models.digests import Digest, DigestItem
-from app.sources.names import missing_sources, source_name
+from app.sources.names import missing_sources, paper_origin, source_name
 from app.sources.paper_links import links_of, venue
 from app.sources.text import safe_link
 
@@ -55,6 +55,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "day": _day,
     "byline": _byline,
     "origin": source_name,
+    "paper_origin": paper_origin,
     "paper_links": links_of,
     "venue": venue,
     "missing": _missing,

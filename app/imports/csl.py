@@ -59,7 +59,7 @@ def _items(found: JsonObject) -> Iterator[LibraryEntry]:
         return
     for item in value["items"] if isinstance(value.get("items"), list) else [value]:
         if isinstance(item, dict):
-            yield _entry(found.line, item)
+            yield csl_entry(found.line, item)
         else:
             yield RejectedEntry(found.line, "", "the entry is not a JSON object")
 
@@ -72,7 +72,8 @@ def _key_in(text: str) -> str:
     return plain(found[1], MAX_KEY) if found else ""
 
 
-def _entry(line: int, item: Mapping[str, Any]) -> LibraryEntry:
+def csl_entry(line: int, item: Mapping[str, Any]) -> LibraryEntry:
+    """Return one item of CSL JSON as an entry."""
     subtitle, title = _text(item, "subtitle"), _text(item, "title")
     is_arxiv = _text(item, "archive").lower() == "arxiv"
     return Described(

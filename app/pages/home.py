@@ -19,6 +19,7 @@ from app.pages.forms import parse_form
 from app.pages.links import MAX_LINK_AGE, Visit, link_route, visit_of
 from app.pages.rendering import SECURITY_HEADERS, PageRenderer
 from app.persistence.digests import MAX_QUERY
+from app.persistence.reader_libraries import LibraryProblem
 from app.services import Services
 
 DAYS_PER_PAGE: Final = 62
@@ -81,7 +82,11 @@ def _digest_routes(router: APIRouter, pages: PageRenderer) -> None:
         reader_id = visit.reader.reader_id
         view = await read_digest(services, reader_id, day) if day is not None else None
         earlier = await services.digests.list_days(reader_id, before=day, limit=1) if day is not None else []
-        return pages.page("home.html.j2", visit=visit, view=view, earlier=earlier, newest=newest)
+        issue = (await services.libraries.issues([reader_id])).get(reader_id)
+        refused = issue is not None and issue.problem_kind is LibraryProblem.KEY_REFUSED
+        return pages.page(
+            "home.html.j2", visit=visit, view=view, earlier=earlier, newest=newest, library_key_refused=refused
+        )
 
     @router.get("")
     async def show_newest(visit: HomeVisit, services: ServicesOf) -> HTMLResponse:

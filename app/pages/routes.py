@@ -11,6 +11,7 @@ from app.pages.library_import import import_router
 from app.pages.ops.routes import ops_router
 from app.pages.own_data import own_data_router
 from app.pages.reader_exports import exports_router
+from app.pages.reader_library import library_router
 from app.pages.readers import readers_router
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
@@ -26,6 +27,7 @@ def pages_router() -> APIRouter:
     # Before the home pages, whose addresses end with a day.
     router.include_router(import_router(pages))
     router.include_router(own_data_router(pages))
+    router.include_router(library_router(pages))
     router.include_router(home_router(pages))
     router.include_router(item_router(pages))
     router.include_router(exports_router())

@@ -98,6 +98,8 @@ class HealthFacts(Frozen):
     delivery_rate: DeliveryRate | None = Field(None, description="Null: not computed in the last 10 minutes.")
     overdue_readers: int = Field(description="Readers whose digest is 10 minutes late and has no task; 1,000 at most.")
 
+    refused_libraries: int = Field(0, description="Connected libraries whose key is refused; 1,000 at most.")
+
 
 class Health(Repository):
     """Reads the facts."""

@@ -24,7 +24,10 @@ LIBRARY: Final = "library"
 
 
 class _PaperFields(Frozen):
-    """What describes a paper. `origin` is an article's source, `manual`, or `library` for a paper of an import."""
+    """What describes a paper.
+
+    `origin` is an article's source, `manual`, `library` (of an import) or `zotero` (of a connected library).
+    """
 
     kind: ArticleKind = ArticleKind.PAPER
     title: str | None = None

@@ -1,8 +1,11 @@
 """Readers from a file: stores what changed in the file, and finds or pauses the readers that are no longer in it."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
+
+from pydantic import SecretStr
 
 from app.persistence.json_values import clean
 from app.persistence.readers import UpsertResult
@@ -11,11 +14,26 @@ from app.persistence.repository import Repository
 BATCH = 200
 
 
+class FileLibrary(NamedTuple):
+    """A library of the file, with its key."""
+
+    id: str
+    key: SecretStr
+    collections: tuple[str, ...]
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """What is stored to notice a change of the file: a digest in place of the key."""
+        digest = hashlib.sha256(self.key.get_secret_value().encode()).hexdigest()
+        return {"id": self.id, "collections": list(self.collections), "key_sha256": digest}
+
+
 class FileEntry(NamedTuple):
-    """A reader of the file: its key, which is the external_id, and its complete values, including defaults."""
+    """A reader of the file: its key, which is the external_id, its complete values, with defaults, and its library."""
 
     key: str
     values: Mapping[str, Any]
+    library: FileLibrary | None = None
 
 
 class ReadersFile(Repository):

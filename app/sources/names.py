@@ -6,12 +6,23 @@ from typing import Final
 from app.models.articles import EditionStatus
 
 _NAMES: Final = {"arxiv": "arXiv", "biorxiv": "bioRxiv", "medrxiv": "medRxiv", "newsapi": "NewsAPI"}
+_ORIGINS: Final = {
+    "zotero": "your Zotero library",
+    "library": "an imported file",
+    "manual": "a program or an administrator",
+    "crossref": "Crossref",
+}
 _MOST_NAMED: Final = 4
 
 
 def source_name(source: str) -> str:
     """Return the name that readers see: `nature` for `feed:nature`."""
     return _NAMES.get(source, source.removeprefix("feed:"))
+
+
+def paper_origin(origin: str) -> str:
+    """Return where a reader's paper came from: `your Zotero library`, `a file`, `your own list`, or its source."""
+    return _ORIGINS.get(origin) or source_name(origin)
 
 
 def missing_sources(status: EditionStatus, failed: Iterable[str]) -> str:

@@ -140,5 +140,6 @@ def _inherited() -> dict[str, str]:
         "MODEL_",
         "USER_AGENT",
         "ARXIV_CATEGORIES",
+        "ZOTERO_",
     )
     return {name: value for name, value in os.environ.items() if name.startswith(prefixes)}

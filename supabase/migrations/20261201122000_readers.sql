@@ -115,7 +115,11 @@ create table public.readers_private (
     link_generation integer     not null default 1 check (link_generation between 1 and 2000000000), -- links of others are invalid
     new_items_since timestamptz,                        -- where the first digest began, until one was shown
     file_values     jsonb,                              -- the values that the readers file had for it; null: it was in none
-    erase_requested_at timestamptz                      -- when the reader deleted their data (public.erase_reader)
+    erase_requested_at timestamptz,                     -- when the reader deleted their data (public.erase_reader)
+    file_library    jsonb,                              -- the library that the readers file had for it, with a digest of its key
+    library_key     text        check (library_key ~ '^[A-Za-z0-9]{8,64}$'), -- the key of the connected library
+    key_check       uuid,                               -- the last check of a key of a library, and when it began
+    key_checked_at  timestamptz
 );
 
 create index readers_to_erase on public.readers_private (reader_id) where erase_requested_at is not null;

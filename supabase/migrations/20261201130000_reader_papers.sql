@@ -11,16 +11,18 @@ create table public.reader_papers (
     published_at timestamptz,
     arxiv_id     text        check (char_length(arxiv_id) between 1 and 100),
     doi          text        check (char_length(doi) between 1 and 300),
-    origin       text        not null check (char_length(origin) between 1 and 200), -- the source, `manual` or `library`
+    origin       text        not null check (char_length(origin) between 1 and 200), -- the source, `manual`, `library` or `zotero`
     vector       text        not null check (char_length(vector) <= 4000), -- app/ranking/vectors.py writes it; '': none yet
     liked        boolean,
     rated_at     timestamptz,
+    synced       boolean     not null default false,    -- liked only because the connected library has it
     saved_at     timestamptz,
     -- app/models.py defines it (Publication).
     publication  jsonb       check (jsonb_typeof(publication) = 'object' and length(publication::text) <= 4000),
     looked_up_at     timestamptz,                           -- when arXiv or Crossref answered the look-up, which happens once
     created_at   timestamptz not null default clock_timestamp(),
     constraint reader_papers_rating check ((liked is null) = (rated_at is null)),
+    constraint reader_papers_synced check (not synced or coalesce(liked, false)),
     constraint reader_papers_has_feedback check (liked is not null or saved_at is not null)
 );
 
@@ -36,9 +38,9 @@ create index reader_papers_listed on public.reader_papers (reader_id, created_at
 create index reader_papers_saved on public.reader_papers (reader_id, saved_at desc, paper_id desc) where saved_at is not null;
 -- From these two the ranking learns (public.rated_papers).
 create index reader_papers_rated on public.reader_papers (reader_id, rated_at desc, paper_id)
-    where liked is not null and title is not null and vector <> '' and (origin <> 'library' or not liked);
+    where liked is not null and title is not null and vector <> '' and (origin not in ('library', 'zotero') or not liked);
 create index reader_papers_of_library on public.reader_papers (reader_id, (abstract = ''), published_at desc nulls last, paper_id)
-    where liked and title is not null and vector <> '' and origin = 'library';
+    where liked and title is not null and vector <> '' and origin in ('library', 'zotero');
 create index reader_papers_to_look_up on public.reader_papers (arxiv_id)
     where arxiv_id is not null and abstract = '' and looked_up_at is null;
 create index reader_papers_dois_to_look_up on public.reader_papers (doi)
@@ -109,6 +111,7 @@ declare
     other public.reader_papers;
 begin
     update public.reader_paper_keys set paper_id = p_kept where paper_id = p_other;
+    update public.library_entries set paper_id = p_kept where paper_id = p_other;
     delete from public.reader_papers where paper_id = p_other returning * into other;
     update public.reader_papers p
        set (kind, title, abstract, authors, url, published_at, vector) = (
@@ -123,6 +126,8 @@ begin
            publication = public.more_complete_publication(p.publication, other.publication),
            liked = case when other.rated_at >= p.rated_at or p.rated_at is null then other.liked else p.liked end,
            rated_at = greatest(p.rated_at, other.rated_at),
+           synced = case when other.rated_at is null then p.synced when p.rated_at is null then other.synced
+                         else p.synced and other.synced end,
            saved_at = least(p.saved_at, other.saved_at),
            looked_up_at = greatest(p.looked_up_at, other.looked_up_at),
            created_at = least(p.created_at, other.created_at)
@@ -131,8 +136,9 @@ end
 $$;
 
 -- Records a reader's feedback on a paper. p_paper identifies it by {paper_id} or {keys and metadata}, and has `liked` (true, false,
--- or null to remove the rating) and `saved`; an absent field keeps its value. Returns the paper's id, or null if no feedback
--- remains. A repetition changes nothing. The caller holds the reader's lock.
+-- or null to remove the rating) and `saved`; an absent field keeps its value. With `synced`, `liked` comes from the connected
+-- library, and does not replace the reader's own rating. Returns the paper's id, or null if no feedback remains. A repetition
+-- changes nothing. The caller holds the reader's lock.
 create function public.upsert_reader_paper(p_reader uuid, p_paper jsonb) returns uuid
 language plpgsql security invoker set search_path = '' as $$
 declare
@@ -150,7 +156,11 @@ begin
     end loop;
     select * into stored from public.reader_papers where paper_id = papers[1];
 
-    feedback.liked := case when p_paper ? 'liked' then feedback.liked else stored.liked end;
+    feedback.synced := coalesce(feedback.synced and (stored.liked is null or stored.synced), false);
+    if not p_paper ? 'liked' or (p_paper ->> 'synced' = 'true' and not feedback.synced) then
+        feedback.liked := stored.liked;
+        feedback.synced := coalesce(stored.synced, false);
+    end if;
     feedback.rated_at := case when feedback.liked = stored.liked then stored.rated_at
                               when feedback.liked is not null then now() end;
     feedback.saved_at := case when not p_paper ? 'saved' then stored.saved_at
@@ -160,7 +170,7 @@ begin
         return null;
     elsif stored.paper_id is not null then
         update public.reader_papers
-           set liked = feedback.liked, rated_at = feedback.rated_at, saved_at = feedback.saved_at,
+           set liked = feedback.liked, rated_at = feedback.rated_at, synced = feedback.synced, saved_at = feedback.saved_at,
                arxiv_id = coalesce(arxiv_id, feedback.arxiv_id), doi = coalesce(doi, feedback.doi),
                publication = public.more_complete_publication(publication, feedback.publication)
          where paper_id = stored.paper_id;
@@ -174,11 +184,11 @@ begin
     elsif feedback.paper_id is null then
         insert into public.reader_papers (
             reader_id, kind, title, abstract, authors, url, published_at, arxiv_id, doi, origin, vector, publication,
-            liked, rated_at, saved_at)
+            liked, rated_at, synced, saved_at)
         values (
             p_reader, feedback.kind, feedback.title, feedback.abstract, feedback.authors, feedback.url,
             feedback.published_at, feedback.arxiv_id, feedback.doi, feedback.origin,
-            feedback.vector, feedback.publication, feedback.liked, feedback.rated_at, feedback.saved_at)
+            feedback.vector, feedback.publication, feedback.liked, feedback.rated_at, feedback.synced, feedback.saved_at)
         returning paper_id into stored.paper_id;
     end if;
     insert into public.reader_paper_keys (reader_id, key, paper_id)
@@ -264,71 +274,17 @@ language sql stable security invoker set search_path = '' as $$
         select p.title, p.liked, p.rated_at, p.vector, 1 as part, row_number() over (order by p.rated_at desc, p.paper_id) as place
           from (select * from public.reader_papers
                  where reader_id = p_reader and liked is not null and title is not null and vector <> ''
-                   and (origin <> 'library' or not liked)
+                   and (origin not in ('library', 'zotero') or not liked)
                  order by rated_at desc, paper_id limit 400) p),
     library as (
         select p.title, p.liked, p.rated_at, p.vector, 2 as part,
                row_number() over (order by (p.abstract = ''), p.published_at desc nulls last, p.paper_id) as place
           from (select * from public.reader_papers
-                 where reader_id = p_reader and liked and title is not null and vector <> '' and origin = 'library'
+                 where reader_id = p_reader and liked and title is not null and vector <> ''
+                   and origin in ('library', 'zotero')
                  order by (abstract = ''), published_at desc nulls last, paper_id limit 400) p)
     select coalesce(jsonb_agg(to_jsonb(r) - array['part', 'place'] order by r.rated_at desc), '[]')
       from (select * from feedback union all select * from library order by place, part limit 400) r
-$$;
-
--- Returns the arXiv ids to look up, oldest first: those of papers without an abstract.
-create function public.papers_to_look_up(p_limit integer) returns text[]
-language sql stable security invoker set search_path = '' as $$
-    select coalesce(array_agg(w.arxiv_id order by w.since), '{}')
-      from (select p.arxiv_id, min(p.created_at) as since from public.reader_papers p
-             where p.arxiv_id is not null and p.abstract = '' and p.looked_up_at is null
-             group by p.arxiv_id order by since limit p_limit) w
-$$;
-
--- Returns the DOIs to look up, oldest first: those of papers without an abstract and without an arXiv id.
-create function public.dois_to_look_up(p_limit integer) returns text[]
-language sql stable security invoker set search_path = '' as $$
-    select coalesce(array_agg(w.doi order by w.since), '{}')
-      from (select p.doi, min(p.created_at) as since from public.reader_papers p
-             where p.doi is not null and p.arxiv_id is null and p.abstract = '' and p.looked_up_at is null
-             group by p.doi order by since limit p_limit) w
-$$;
-
--- Returns the papers that wait for a look-up of one of these arXiv ids or DOIs.
-create function public.papers_looked_up(p_arxiv_ids text[], p_dois text[]) returns setof public.reader_papers
-language sql stable security invoker
-set search_path = '' set enable_seqscan = off as $$
-    select p.* from public.reader_papers p
-     where p.arxiv_id = any (p_arxiv_ids) and p.arxiv_id is not null and p.abstract = '' and p.looked_up_at is null
-    union all
-    select p.* from public.reader_papers p
-     where p.doi = any (p_dois) and p.doi is not null and p.arxiv_id is null and p.abstract = '' and p.looked_up_at is null
-$$;
-
--- Records what arXiv returned for these ids, or Crossref for these DOIs. Locks readers in the order of public.lock_queue_rows().
-create function public.record_looked_up(p_arxiv_ids text[], p_dois text[], p_papers jsonb) returns void
-language plpgsql security invoker
-set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
-declare
-    locked uuid[] := array(
-        select r.reader_id from public.readers r
-         where r.reader_id in (select p.reader_id from public.papers_looked_up(p_arxiv_ids, p_dois) p)
-         order by r.owner, r.external_id for no key update);
-    entry record;
-begin
-    for entry in
-        select p.paper_id, p.reader_id, f.paper
-          from public.papers_looked_up(p_arxiv_ids, p_dois) p
-          left join jsonb_array_elements(p_papers) as f(paper)
-            on f.paper ->> 'arxiv_id' = p.arxiv_id or p.arxiv_id is null and f.paper ->> 'doi' = p.doi
-         where p.reader_id = any (locked)
-    loop
-        update public.reader_papers set looked_up_at = now() where paper_id = entry.paper_id;
-        if entry.paper is not null then
-            perform public.upsert_reader_paper(entry.reader_id, entry.paper);
-        end if;
-    end loop;
-end
 $$;
 
 -- Returns public.new_items_for() since the last digest that was shown, `last_digest` and the rated `papers`. For a reader who was
@@ -385,12 +341,10 @@ grant select on public.reader_papers to authenticated;
 revoke execute on function
     public.expand_item_keys, public.reader_papers_with_keys, public.more_complete_publication, public.merge_reader_papers,
     public.upsert_reader_paper, public.max_reader_papers, public.upsert_reader_papers, public.paper_feedback,
-    public.list_reader_papers, public.rated_papers, public.papers_to_look_up, public.dois_to_look_up, public.papers_looked_up,
-    public.record_looked_up, public.new_items_of_reader, public.items_for_schedule
+    public.list_reader_papers, public.rated_papers, public.new_items_of_reader, public.items_for_schedule
     from public, anon, authenticated;
 grant execute on function
     public.expand_item_keys, public.reader_papers_with_keys, public.more_complete_publication, public.merge_reader_papers,
     public.upsert_reader_paper, public.max_reader_papers, public.upsert_reader_papers, public.paper_feedback,
-    public.list_reader_papers, public.rated_papers, public.papers_to_look_up, public.dois_to_look_up, public.papers_looked_up,
-    public.record_looked_up, public.new_items_of_reader, public.items_for_schedule
+    public.list_reader_papers, public.rated_papers, public.new_items_of_reader, public.items_for_schedule
     to service_role;

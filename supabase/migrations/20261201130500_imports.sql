@@ -150,14 +150,14 @@ language sql stable security invoker set search_path = '' as $$
      where upload_id = p_task and number = p_number
 $$;
 
--- Records one entry of an import: {line, key, paper}, as public.upsert_reader_paper() takes it, or {line, key, reason}. Returns
--- whether the reader has a new paper; null, and the reason, if the entry is rejected, also by the database's own limits. The
--- caller holds the reader's lock.
-create function public.import_entry(p_reader uuid, p_entry jsonb, p_papers integer, out is_new boolean, out reason text)
+-- Records one entry of a library: {paper}, as public.upsert_reader_paper() takes it, or {reason}. Returns whether the reader has a
+-- new paper, and its id; nulls, and the reason, if the entry is rejected, also by the database's own limits. The caller holds the
+-- reader's lock.
+create function public.import_entry(
+    p_reader uuid, p_entry jsonb, p_papers integer, out is_new boolean, out reason text, out imported uuid)
 language plpgsql security invoker set search_path = '' as $$
 declare
     began timestamptz := clock_timestamp();
-    imported uuid;
 begin
     if p_entry ? 'reason' then
         reason := p_entry ->> 'reason';
@@ -166,14 +166,16 @@ begin
     imported := public.upsert_reader_paper(p_reader, p_entry -> 'paper');
     is_new := (select p.created_at >= began from public.reader_papers p where p.paper_id = imported);
     if is_new and p_papers >= public.max_reader_papers() then
-        raise exception 'a reader has at most % papers: remove some, and import the file again', public.max_reader_papers();
+        raise exception 'a reader has at most % papers: remove some, and import the library again', public.max_reader_papers();
     end if;
 exception
     when data_exception or integrity_constraint_violation or program_limit_exceeded then
         is_new := null;
+        imported := null;
         reason := 'the database does not accept it: ' || sqlerrm;
     when raise_exception then
         is_new := null;
+        imported := null;
         reason := sqlerrm;
 end
 $$;

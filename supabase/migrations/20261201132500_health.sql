@@ -77,8 +77,8 @@ language sql stable security invoker set search_path = '' as $$
      where s.minute > now() - interval '15 minutes' and s.minute <= now()
 $$;
 
--- Returns the facts, all of the same moment. `overdue_readers`: readers whose digest was due 10 minutes ago and has no task, 1,000
--- at most.
+-- Returns the facts, all of the same moment. `overdue_readers`: readers whose digest was due 10 minutes ago and has no task;
+-- `refused_libraries`: connected libraries whose key is refused; each 1,000 at most.
 create function public.operator_health() returns jsonb
 language plpgsql stable security invoker set search_path = '' as $$
 begin
@@ -90,7 +90,10 @@ begin
         'overdue_readers', (
             select count(*) from (
                 select from public.readers
-                 where least(next_due_at, overdue_at) <= public.schedule_now() - interval '10 minutes' limit 1000) r));
+                 where least(next_due_at, overdue_at) <= public.schedule_now() - interval '10 minutes' limit 1000) r),
+        'refused_libraries', (
+            select count(*) from (
+                select from public.reader_libraries where problem_kind = 'key_refused' limit 1000) l));
 end
 $$;
 

@@ -21,6 +21,7 @@ from app.persistence.operator import Operator
 from app.persistence.own_data import OwnData
 from app.persistence.queue import TaskQueue
 from app.persistence.rate_limits import DistributedRateLimiter
+from app.persistence.reader_libraries import LibrarySyncs, ReaderLibraries
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.readers_file import ReadersFile
@@ -38,6 +39,7 @@ CLASSES = (
     *(TaskStateManager, TaskQueue, Digests, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
     *(DistributedRateLimiter, WatchedTasks, Operator, Readers, ReaderPapers, Schedule, Deliveries),
     *(TaskStats, EndedSessions, WorkerConfiguration, Uploads, Imports, ReadersFile, Health, ConditionStates, OwnData),
+    *(ReaderLibraries, LibrarySyncs),
 )
 
 

@@ -22,6 +22,7 @@ BODIES: dict[str, Any] = {
     "/v1/readers/import": {"external_id": "two", "name": "Bot", "timezone": "UTC", "send_at": "07:00"},
     "/v1/readers/{reader_id}": {"name": "Mallory"},
     "/v1/readers/{reader_id}/papers": {"papers": [{"doi": "10.1038/x", "liked": True}]},
+    "/v1/readers/{reader_id}/library": {"id": "users/475425"},
     "/v1/deliveries/pause": {"reason": "because"},
     "/v1/deliveries/resume": {"pending": "skip"},
     "/v1/deliveries/{delivery_id}/resolve": {"status": "sent"},

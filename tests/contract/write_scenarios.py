@@ -28,6 +28,7 @@ from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
 from tests.contract import (  # noqa: F401  (they register their own)
     import_scenarios,
+    library_scenarios,
     operator_scenarios,
     own_data_scenarios,
     paper_scenarios,

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from uuid import UUID, uuid4
 
 import asyncpg
+from pydantic import SecretStr
 from supabase import AsyncClient
 
 from app.errors import (
@@ -31,11 +32,13 @@ from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released
 from app.persistence.own_data import OwnData
 from app.persistence.queue import ClaimedTask, Progress
+from app.persistence.reader_libraries import ClaimEnded, LibrarySyncs, ReaderLibraries, read_row
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
 from tests.support.database_reset import database_reset
+from tests.support.fake_zotero import KEY, USER
 from tests.support.imports import uploaded
 from tests.support.mailer import FAILED, SENT
 from tests.support.schedule import OWNER, written
@@ -100,6 +103,38 @@ async def imports_libraries(writing: Writing) -> None:
             await libraries.record(task.lease, 0, rows)
         ends: list[Outcome] = [Completed({}), Failed("no", None), Released()]
         await worker.sync({task.lease: writing.chance.choice(ends)})
+
+
+async def connects(writing: Writing) -> None:
+    for reader in writing.shuffled(*await Readers(writing.client).page(OWNER))[:4]:
+        with suppress(ReaderNotFound):
+            await ReaderLibraries(writing.client).connect(reader.reader_id, USER, [], SecretStr(KEY))
+
+
+async def syncs_libraries(writing: Writing) -> None:
+    syncs = LibrarySyncs(writing.client)
+    for _ in range(4):
+        token = uuid4()
+        if await syncs.claim(token) is None:
+            continue
+        papers = [PaperInput(keys=(f"arxiv:{n}",), arxiv_id=n) for n in writing.shuffled(*ARXIV)]
+        rows = [read_row(f"AAAAAA0{paper.arxiv_id}", 1, paper) for paper in papers]
+        with suppress(ClaimEnded):
+            await syncs.record(token, rows)
+            await syncs.remove(token, [row["key"] for row in writing.shuffled(*rows)[:2]])
+            await syncs.complete(token, 1, again=timedelta(0))
+
+
+async def disconnects(writing: Writing) -> None:
+    for reader in writing.shuffled(*await Readers(writing.client).page(OWNER))[:3]:
+        await ReaderLibraries(writing.client).disconnect(reader.reader_id, keep_papers=writing.chance.random() < 0.5)
+
+
+async def removes_papers(writing: Writing) -> None:
+    papers = ReaderPapers(writing.client)
+    for reader in writing.shuffled(*await Readers(writing.client).page(OWNER))[:6]:
+        for paper in writing.shuffled(*(await papers.page(reader.reader_id)).papers)[:2]:
+            await papers.remove(reader.reader_id, paper.paper_id)
 
 
 async def schedules(writing: Writing) -> None:
@@ -186,7 +221,7 @@ WRITERS: Final[dict[str, Callable[[Writing], Awaitable[None]]]] = {
     function.__name__: function
     for function in (
         *(imports, bounces, looks_up, votes, schedules, removes, works, mails, resumes, replays, creates, cancels),
-        *(retains, uploads, imports_libraries, erases),
+        *(retains, uploads, imports_libraries, erases, connects, syncs_libraries, disconnects, removes_papers),
     )
 }
 
@@ -202,6 +237,7 @@ async def furnish(client: AsyncClient, database: asyncpg.Connection) -> tuple[Cl
     await database.execute("update public.readers set next_due_at = now() - interval '1 minute' where true")
     await votes(writing)
     await uploads(writing)
+    await connects(writing)
     await Schedule(client).enqueue_due()
     writer = Claimer(client, kinds=[TaskKind.DIGEST])
     digests = await writer.claim(len(NAMES) // 2)

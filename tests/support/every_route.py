@@ -163,6 +163,9 @@ def _readers(system: System) -> Iterator[Request]:
     yield Request(f"GET {one}/papers")
     library = {"content": BIBTEX, "headers": {"Content-Type": "application/x-bibtex"}}
     yield Request(f"POST {one}/papers", 202, {"reader_id": system.ids["other_reader"]}, library)
+    # Without a stored key, Zotero is not called.
+    yield Request(f"PUT {one}/library", 422, sent={"json": {"id": "users/475425"}})
+    yield Request(f"GET {one}/library", 404)
     imported = {"task_id": system.ids["import"]}
     yield Request("GET /v1/imports/{task_id}", places=imported, sent={"headers": {"Prefer": "wait=0"}})
     yield Request("GET /v1/imports/{task_id}/events", places=imported)
@@ -238,6 +241,9 @@ def _links(system: System) -> Iterator[Request]:
     yield Request(f"POST {home}/import", 303, at("home"), file)
     yield Request(f"GET {home}/import/events", places=at("home"))
     yield Request(f"POST {home}/import/cancel", 303, at("home"))
+    yield Request(f"GET {home}/library", places=at("home"))
+    yield Request(f"POST {home}/library", 422, at("home"), {"data": {"id": "users/475425", "key": ""}})
+    yield Request(f"POST {home}/library/disconnect", 303, at("home"))
     yield Request(f"POST {home}/saved", 303, at("home"), {"data": {"paper": system.ids["paper_id"]}})
     yield Request(f"GET {home}/data", places=at("home"))
     yield Request(f"POST {home}/data", 303, at("home"), {"data": {"do": "download"}})
@@ -264,6 +270,7 @@ def _removals() -> Iterator[Request]:
     one = "/v1/readers/{reader_id}"
     yield Request(f"POST {one}/revoke-links", 204)
     yield Request(f"DELETE {one}/papers/{{paper_id}}", 204)
+    yield Request(f"DELETE {one}/library", 204)
     yield Request(f"DELETE {one}", 204)
 
 

@@ -31,6 +31,7 @@ from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
 from tests.support.import_requests import IMPORTS
+from tests.support.library_requests import LIBRARIES
 from tests.support.own_data_requests import OWN_DATA
 from tests.support.requests import AT, DAY, MOMENT, ONE, TWO, rpc
 
@@ -274,4 +275,4 @@ FLEETS = [
         "release_permit", p_name="arxiv", p_token=str(ONE), p_pause_seconds=5.0),
 ]  # fmt: skip
 
-FUNCTION_CALLS = [*TASKS, *DELIVERIES, *ITEMS, *READERS, *OWN_DATA, *IMPORTS, *OPERATORS, *FLEETS]
+FUNCTION_CALLS = [*TASKS, *DELIVERIES, *ITEMS, *READERS, *OWN_DATA, *IMPORTS, *LIBRARIES, *OPERATORS, *FLEETS]

@@ -30,8 +30,9 @@ def environment(url: str, key: str) -> dict[str, str]:
         "SUPABASE_URL": url,
         "SUPABASE_KEY": key,
         "WEBHOOK_SECRET": WEBHOOK_SECRET,
-        # The default would call the real arXiv.
+        # The defaults would call the real arXiv and Zotero.
         "DAILY_FETCH_AT": "off",
+        "ZOTERO_BASE_URL": "http://127.0.0.1:9",
     }
 
 

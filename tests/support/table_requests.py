@@ -9,6 +9,7 @@ from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers, ReaderStatus
 from app.persistence.tasks import TaskStateManager
 from tests.support.import_requests import IMPORT_READS, IMPORT_WRITES
+from tests.support.library_requests import LIBRARY_READS
 from tests.support.requests import AT, DAY, MOMENT, ONE, TWO, RequestCase, select
 
 READER = (
@@ -81,6 +82,7 @@ TABLE_READS = [
     select(f"read the link generation of reader {ONE}", lambda c: Readers(c).link_generation(ONE),
            "readers_private", {"select": "link_generation", "reader_id": f"eq.{ONE}", "limit": "1"}),
     *IMPORT_READS,
+    *LIBRARY_READS,
 ]  # fmt: skip
 
 AMONG = {ReaderStatus.PAUSED, ReaderStatus.ACTIVE}

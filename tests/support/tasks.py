@@ -184,6 +184,8 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "readers",
         "reader_papers",
         "reader_paper_keys",
+        "reader_libraries",
+        "library_entries",
         "uploads",
         "upload_pieces",
         "deliveries",
@@ -226,6 +228,7 @@ VOLATILE = frozenset(
     | {"paper_id", "rated_at", "saved_at", "looked_up_at"}
     | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "response", "details", "audit_id"}
     | {"held_until", "next_at", "begun_at", "ended_at", "token", "claimed_by", "skip_after", "enqueued_at"}
+    | {"connected_at", "next_sync_at", "claimed_until", "synced_at"}
     | {"succeeded_at", "failed_at", "failing_since", "reported_at", "touched_at"}
     | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
 )

@@ -39,11 +39,13 @@ def add_readers(router: APIRouter, pages: PageRenderer) -> None:
                 external_id=external_id,
             ),
         )
+        issues = await services.libraries.issues([reader.reader_id for reader in page.readers])
         return pages.page(
             "ops/readers.html.j2",
             session=session,
             here=READERS,
             readers=page.readers,
+            issues=issues,
             counts=readers_by_status(overview),
             status=status,
             statuses=STATUSES,

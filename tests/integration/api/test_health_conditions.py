@@ -81,6 +81,12 @@ BY_DATABASE: dict[str, tuple[str, str]] = {
         r"Mails in doubt: 1",
     ),
     "deliveries_paused": ("select public.set_delivery_pause('a look first', false, 'root')", r"paused: a look first"),
+    "library_keys_refused": (
+        "insert into public.readers (owner, external_id, name) values ('ada', 'r', 'R');"
+        "insert into public.reader_libraries (reader_id, library, collections, problem_kind, problem)"
+        " select reader_id, 'users/1', '{}', 'key_refused', 'no' from public.readers",
+        r"Zotero refuses the keys of libraries: 1\.",
+    ),
     "kind_paused": (
         "select public.pause_kind(gen_random_uuid(), 'root', 'fetch', 'arXiv is moving')",
         r"Fetch tasks are paused: arXiv is moving",

@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 from supabase import AsyncClient
 
 from app.persistence.readers import Reader
 from embedded.stack import Ready
+from tests.support.connected_library import Connected, connected
+from tests.support.fake_zotero import FakeZotero
 from tests.support.items import ARXIV, copy, save
 from tests.support.proxy import Proxy
 from tests.support.reader_mails import due
@@ -20,6 +23,16 @@ async def proxy(stack: Ready) -> AsyncIterator[Proxy]:
     await proxy.start()
     yield proxy
     await proxy.stop()
+
+
+@pytest.fixture
+async def small(client: AsyncClient, database: asyncpg.Connection) -> AsyncIterator[Connected]:
+    """A reader with a synced library of five papers."""
+    fake = FakeZotero()
+    fake.fill(range(5))
+    async with connected(client, database, fake) as with_library:
+        await with_library.sync()
+        yield with_library
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 from supabase import AsyncClient
 
 import worker.one_shot
@@ -15,8 +16,10 @@ from app.days import yesterday
 from app.errors import ConfigurationError
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
+from app.services import Services
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready
+from tests.support.fake_zotero import KEY, USER, FakeZotero
 from tests.support.one_run import SECOND, SENDER, one_run, run_settings
 from tests.support.proxy import Answer, Call, Proxy
 from tests.support.reader_mails import body, mail_of, mails
@@ -41,6 +44,22 @@ def files_in(folder: Path) -> list[Path]:
 async def add(client: AsyncClient, hours: float = 20, **columns: object) -> None:
     values = {"timezone": "UTC", "send_at": in_hours(hours), "profile": PROFILE, "email": "ada@example.org"}
     await add_reader(client, **(values | columns))
+
+
+async def test_a_run_reads_libraries_before_its_digests(
+    stack: Ready, client: AsyncClient, database: asyncpg.Connection, box: Postbox
+) -> None:
+    reader, fake = await add_reader(client), FakeZotero()
+    fake.fill(range(3))
+    async with serve_sample(yesterday()) as hosts, fake.serve() as zotero:
+        await Services.build(client).libraries.connect(reader.reader_id, USER, [], SecretStr(KEY))
+        await add(client)
+        mail = {"mail_url": f"smtp://127.0.0.1:{box.port}", "mail_from": SENDER, "zotero_base_url": zotero.url}
+        summary, _ = await one_run(run_settings(stack, arxiv_base_url=hosts.arxiv_base_url, **mail))
+    assert (summary.status, len(mails(box))) == (0, 1)
+    assert await database.fetchval("select count(*) from public.reader_papers where synced") == 3
+    read = "select max(p.created_at) < min(d.created_at) from public.reader_papers p cross join public.digests d"
+    assert await database.fetchval(read)
 
 
 async def test_a_run_mails_who_is_due_before_the_next_one(

@@ -138,3 +138,42 @@ def test_a_value_can_come_from_the_environment(value: str, tmp_path: Path) -> No
     else:
         (problem,) = refusal(text, tmp_path, **variables)
         assert problem == "line 5: email is 'env:ADA_EMAIL': use an e-mail address such as ada@example.org"
+
+
+LIBRARY = 'library = { id = "users/475425", key = "env:ADAS_KEY", collections = ["Thesis/**"] }'
+TABLE = '[reader.library]\nid = "users/475425"\nkey = "env:ADAS_KEY"\ncollections = ["Thesis/**"]\n'
+ZOTERO_KEY = "P9NiFoyLeZu2bZNvvuQPDWsd"
+
+
+@pytest.mark.parametrize("text", [LIBRARY, TABLE])
+def test_a_library_has_its_key_from_the_environment(text: str, tmp_path: Path) -> None:
+    (placed,) = read(ADA + text, tmp_path, ADAS_KEY=ZOTERO_KEY)
+    library = placed.entry.library
+    assert library is not None
+    assert (library.id, library.key.get_secret_value(), library.collections) == (
+        "users/475425",
+        ZOTERO_KEY,
+        ("Thesis/**",),
+    )
+    assert placed.lines["library"] == 5
+    assert ZOTERO_KEY not in repr(placed) + str(library.stored)
+
+
+@pytest.mark.parametrize(
+    ("library", "problem"),
+    [
+        ('"users/1"', "library has another form: write library = {"),
+        ('{ id = "users/1" }', "library has another form"),
+        ('{ id = "users/1", key = "env:ADAS_KEY", name = "x" }', "library has another form"),
+        (f'{{ id = "users/1", key = "{ZOTERO_KEY}" }}', "the key of the library is a secret: write env:NAME"),
+        ('{ id = "users/1", key = "env:NOBODY" }', "library is env:NOBODY, but the variable NOBODY is not set"),
+        ('{ id = "user/1", key = "env:ADAS_KEY" }', "library, id: String should match pattern"),
+        ('{ id = "users/1", key = "env:WRONG" }', "library, key: this is not a key of Zotero"),
+        ('{ id = "users/1", key = "env:ADAS_KEY", collections = "a" }', "library, collections: Input should be a"),
+    ],
+)
+def test_an_invalid_library_is_reported_without_its_key(library: str, problem: str, tmp_path: Path) -> None:
+    text = f"{ADA}library = {library}\n"
+    (found,) = refusal(text, tmp_path, ADAS_KEY=ZOTERO_KEY, WRONG="wrong key")
+    assert found.startswith(f"line 5: {problem}")
+    assert (ZOTERO_KEY in found, "wrong key" in found) == (False, False)

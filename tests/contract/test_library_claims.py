@@ -1,0 +1,97 @@
+"""Claims of connected libraries: one worker syncs a library, and a claim that has ended writes nothing."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+from supabase import AsyncClient
+
+from app.persistence.reader_libraries import ClaimEnded, LibrarySyncs, ReaderLibraries, read_row
+from app.persistence.reader_papers import PaperInput
+from tests.support.fake_zotero import GROUP, KEY, USER
+from tests.support.schedule import add_reader
+from tests.support.tasks import somebody_waits
+
+ROW = read_row("AAAAAAAA", 1, PaperInput(keys=("doi:1",), doi="1", title="T"))
+NOW = "update public.reader_libraries set next_sync_at = now() where true"
+
+
+async def connect(client: AsyncClient) -> UUID:
+    reader_id = (await add_reader(client)).reader_id
+    await ReaderLibraries(client).connect(reader_id, USER, [], SecretStr(KEY))
+    return reader_id
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_claimed_library_is_claimed_by_nobody_else(client: AsyncClient) -> None:
+    readers = {await connect(client) for _ in range(3)}
+    syncs = LibrarySyncs(client)
+    found = await asyncio.gather(*(syncs.claim(uuid4()) for _ in range(8)))
+    assert sorted(each.reader_id for each in found if each) == sorted(readers)
+
+
+async def test_a_library_of_a_lost_worker_is_claimed_again(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await connect(client)
+    lost, next_one, syncs = uuid4(), uuid4(), LibrarySyncs(client)
+    await syncs.claim(lost)
+    await database.execute("update public.reader_libraries set claimed_until = now()")
+    assert await syncs.claim(next_one) is not None
+    steps = (
+        syncs.hold(lost),
+        syncs.versions(lost),
+        syncs.record(lost, [ROW]),
+        syncs.remove(lost, ["AAAAAAAA"]),
+        syncs.complete(lost, 9, again=timedelta(0)),
+    )
+    for step in steps:
+        with pytest.raises(ClaimEnded):
+            await step
+    await syncs.record(next_one, [ROW])
+    assert await database.fetchval("select version is null from public.reader_libraries")
+
+
+async def test_a_step_waits_for_an_uncommitted_connection(client: AsyncClient, database: asyncpg.Connection) -> None:
+    reader_id, token, syncs = await connect(client), uuid4(), LibrarySyncs(client)
+    await syncs.claim(token)
+    async with database.transaction():
+        await database.execute("select public.connect_library($1, $2, '{}', $3)", reader_id, GROUP, KEY)
+        recording = asyncio.create_task(syncs.record(token, [ROW]))
+        await somebody_waits(database)
+    with pytest.raises(ClaimEnded):
+        await recording
+    assert not await database.fetchval("select exists (select from public.reader_papers)")
+
+
+@pytest.mark.parametrize("status", ["unsubscribed", "bounced"])
+async def test_libraries_of_readers_who_left_cost_no_claim(
+    status: str, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    gone = await connect(client)
+    await database.execute("update public.readers set status = $1 where true", status)
+    await database.execute(NOW)
+    assert await LibrarySyncs(client).claim(uuid4()) is None
+    tomorrow = "select next_sync_at > now() + interval '23 hours' from public.reader_libraries where reader_id = $1"
+    assert await database.fetchval(tomorrow, gone), "it is not looked at again before tomorrow"
+    await database.execute("update public.readers set status = 'paused' where true")
+    await database.execute(NOW)
+    assert await LibrarySyncs(client).claim(uuid4()) is not None
+
+
+async def test_removing_a_paper_and_its_entry_do_not_deadlock(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await connect(client)
+    token, syncs = uuid4(), LibrarySyncs(client)
+    await syncs.claim(token)
+    await syncs.record(token, [ROW])
+    async with database.transaction():
+        await database.execute("select from public.reader_papers for update")
+        removing = asyncio.create_task(syncs.remove(token, ["AAAAAAAA"]))
+        await somebody_waits(database)
+        # The other call holds no entry while it waits for the paper.
+        await database.execute("delete from public.reader_papers")
+    await removing
+    assert not await database.fetchval("select exists (select from public.library_entries)")

@@ -1,0 +1,220 @@
+"""A connected library: what a sync requests, and what becomes of changes and of responses that cannot be used."""
+
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from aiohttp import web
+from supabase import AsyncClient
+
+from app.errors import SourceBusy
+from app.external.client import open_external
+from app.persistence.reader_libraries import LibraryProblem
+from app.services import Services
+from tests.support.connected_library import Connected, connected, sync_of
+from tests.support.fake_zotero import GROUP, KEY, FakeZotero, entry_key
+
+
+async def test_a_library_of_3000_papers_is_synced(client: AsyncClient, database: asyncpg.Connection) -> None:
+    fake = FakeZotero()
+    fake.fill(range(3_000))
+    async with connected(client, database, fake) as library:
+        assert await library.sync() == ["items/top", *(["items"] * 60)]
+        papers = await library.papers()
+        assert len(papers) == 3_000
+        assert {(paper.origin, paper.liked) for paper in papers.values()} == {("zotero", True)}
+        assert papers["The memory of glacier 0"].url == f"https://ice.example/{entry_key(0)}"
+        assert (await library.library()).papers == 3_000
+        assert await library.sync() == ["items/top"], "an unchanged library takes one request"
+        fake.put(7, "Glaciers forget", doi="10.1000/ice.7", abstract="Layers melt.")
+        fake.remove(entry_key(8))
+        assert await library.sync() == ["items/top", "items"]
+        papers = await library.papers()
+        assert len(papers) == 2_999
+        assert papers["Glaciers forget"].abstract == "Layers melt."
+        assert not {"The memory of glacier 7", "The memory of glacier 8"} & papers.keys()
+        assert (await library.library()).synced_at is not None
+
+
+async def test_a_trashed_paper_is_removed(small: Connected) -> None:
+    small.zotero.trash(entry_key(1))
+    await small.sync()
+    assert "The memory of glacier 1" not in await small.papers()
+    assert len(await small.papers()) == 4
+
+
+async def test_collections_are_chosen_by_patterns_of_paths(client: AsyncClient, database: asyncpg.Connection) -> None:
+    fake = FakeZotero(GROUP)
+    thesis = fake.collect("THESIS00", "Thesis")
+    ice = fake.collect("ICE00000", "Ice", thesis)
+    deep = fake.collect("DEEP0000", "Deep", ice)
+    other = fake.collect("OTHER000", "Other")
+    for number, place in enumerate((thesis, ice, deep, other)):
+        fake.fill([number], collections=frozenset({place}))
+    async with connected(client, database, fake, "Thesis/**") as library:
+        await library.sync()
+        assert set(await library.papers()) == {f"The memory of glacier {number}" for number in range(3)}
+        assert await library.sync() == ["collections"], "an unchanged library takes one request"
+        fake.move(entry_key(2), [other])
+        await library.sync()
+        assert set(await library.papers()) == {"The memory of glacier 0", "The memory of glacier 1"}
+        fake.collect("OTHER000", "Other", thesis)
+        await library.sync()
+        assert len(await library.papers()) == 4, "the collection was moved to where the pattern matches"
+        await library.connect("Thesis/I*")
+        await library.sync()
+        assert set(await library.papers()) == {"The memory of glacier 1"}
+
+
+async def test_the_last_paper_can_leave_a_collection(client: AsyncClient, database: asyncpg.Connection) -> None:
+    fake = FakeZotero()
+    fake.fill([1], collections=frozenset({fake.collect("ICE00000", "Ice")}))
+    async with connected(client, database, fake, "Ice") as library:
+        await library.sync()
+        fake.move(entry_key(1), [])
+        await library.sync()
+        assert (await library.papers(), await library.problem()) == ({}, None)
+
+
+async def test_patterns_without_a_match_remove_nothing(client: AsyncClient, database: asyncpg.Connection) -> None:
+    fake = FakeZotero()
+    fake.fill([1], collections=frozenset({fake.collect("ICE00000", "Ice")}))
+    async with connected(client, database, fake, "Ice") as library:
+        await library.sync()
+        fake.collect("ICE00000", "Snow")
+        await library.sync()
+        assert len(await library.papers()) == 1
+        assert await library.problem() is LibraryProblem.COLLECTIONS
+
+
+async def test_a_library_that_becomes_empty_removes_nothing(small: Connected) -> None:
+    kept = small.zotero.items
+    small.zotero.items = {}
+    small.zotero.version += 1
+    await small.sync()
+    assert (len(await small.papers()), await small.problem()) == (5, LibraryProblem.EMPTY)
+    small.zotero.items = kept
+    await small.sync()
+    assert (len(await small.papers()), await small.problem()) == (5, None)
+
+
+BROKEN = {
+    "empty body": web.Response(headers={"Last-Modified-Version": "99", "Total-Results": "5"}),
+    "no JSON": web.Response(text="<html>sorry</html>", headers={"Last-Modified-Version": "99", "Total-Results": "5"}),
+    "cut list": web.Response(text='{"AAA00001": 2}', headers={"Last-Modified-Version": "99", "Total-Results": "5"}),
+    "no version": web.Response(text="{}", headers={"Total-Results": "0"}),
+    "wrong keys": web.Response(text='{"a": 1}', headers={"Last-Modified-Version": "99", "Total-Results": "1"}),
+    "wrong versions": web.Response(
+        text='{"AAA00001": "x"}', headers={"Last-Modified-Version": "99", "Total-Results": "1"}
+    ),
+    "nested": web.Response(text="[" * 100_000, headers={"Last-Modified-Version": "99", "Total-Results": "5"}),
+    "server error": web.Response(status=500),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_a_broken_list_removes_nothing(name: str, small: Connected) -> None:
+    small.zotero.remove(entry_key(1))
+    response = BROKEN[name]
+    small.zotero.failures = [web.Response(status=response.status, text=response.text, headers=response.headers)]
+    await small.sync()
+    assert (len(await small.papers()), await small.problem()) == (5, LibraryProblem.UNAVAILABLE)
+
+
+async def test_entries_that_do_not_arrive_keep_their_papers(small: Connected) -> None:
+    small.zotero.put(1, "Glaciers forget", doi="10.1000/ice.1")
+    before = small.zotero.version
+
+    def empty_items(request: web.Request) -> None:
+        if request.path.endswith("/items"):
+            headers = {"Last-Modified-Version": str(before), "Total-Results": "0"}
+            small.zotero.failures = [web.json_response([], headers=headers)]
+
+    small.zotero.before = empty_items
+    await small.sync()
+    assert (len(await small.papers()), await small.problem()) == (5, LibraryProblem.INCOMPLETE)
+    small.zotero.before = None
+    await small.sync()
+    assert "Glaciers forget" in await small.papers()
+    assert await small.problem() is None
+
+
+async def test_a_change_between_requests_begins_again(client: AsyncClient, database: asyncpg.Connection) -> None:
+    fake = FakeZotero()
+    fake.fill(range(120))
+    async with connected(client, database, fake) as library:
+        reads = 0
+
+        def change(request: web.Request) -> None:
+            nonlocal reads
+            reads += request.path.endswith("/items")
+            if reads == 2 and "Glaciers change" not in {item.title for item in fake.items.values()}:
+                fake.remove(entry_key(0))
+                fake.put(500, "Glaciers change", doi="10.1000/ice.500")
+
+        fake.before = change
+        assert await library.sync() == ["items/top", "items", "items", "items/top", "items", "items"]
+        papers = await library.papers()
+        assert len(papers) == 120
+        assert "Glaciers change" in papers
+        assert "The memory of glacier 0" not in papers
+        assert await library.sync() == ["items/top"]
+
+
+async def test_a_library_that_changes_all_the_time_is_postponed(small: Connected) -> None:
+    def change(request: web.Request) -> None:
+        if request.path.endswith("/items"):
+            small.zotero.put(9, "Glaciers change")
+
+    small.zotero.put(9, "Glaciers change")
+    small.zotero.before = change
+    await small.sync()
+    library = await small.library()
+    assert (library.is_syncing, library.problem, len(await small.papers())) == (False, None, 5)
+
+
+async def sync_is_postponed(small: Connected, seconds: int) -> None:
+    """Sync while Zotero requires a pause of some seconds; the next sync is due when they have passed."""
+    before = await small.database.fetchval("select clock_timestamp()")
+    with pytest.raises(SourceBusy):
+        await small.sync()
+    after, due = await small.database.fetchrow("select clock_timestamp(), next_sync_at from public.reader_libraries")
+    pause, taken = timedelta(seconds=seconds), after - before
+    assert before + pause - taken <= due <= after + pause
+
+
+async def test_backoff_delays_the_next_request_of_any_library(small: Connected, client: AsyncClient) -> None:
+    small.zotero.headers = {"Backoff": "600"}
+    small.zotero.put(9, "Glaciers change")
+    await sync_is_postponed(small, 600)
+    assert small.zotero.paths[-1] == "items/top", "nothing was requested after the response with Backoff"
+    small.zotero.headers = {}
+    async with open_external() as http:
+        small.syncs = sync_of(Services.build(client), small.zotero, http)
+        requests = len(small.zotero.requests)
+        with pytest.raises(SourceBusy):
+            await small.sync()
+        assert len(small.zotero.requests) == requests, "another process knows the pause"
+        await small.database.execute("update public.rate_limits set next_at = now() where true")
+        small.syncs = sync_of(Services.build(client), small.zotero, http)
+        await small.sync()
+    assert "Glaciers change" in await small.papers()
+
+
+@pytest.mark.parametrize(("headers", "seconds"), [({"Retry-After": "120"}, 120), ({}, 300)])
+async def test_too_many_requests_postpone_the_sync(small: Connected, headers: dict[str, str], seconds: int) -> None:
+    small.zotero.failures = [web.Response(status=429, headers=headers)]
+    await sync_is_postponed(small, seconds)
+    assert (len(await small.papers()), await small.problem()) == (5, None)
+
+
+async def test_a_revoked_key_keeps_the_papers(small: Connected) -> None:
+    small.zotero.keys.clear()
+    await small.sync()
+    library = await small.library()
+    assert (library.problem_kind, len(await small.papers())) == (LibraryProblem.KEY_REFUSED, 5)
+    assert library.failing_since is not None
+    small.zotero.keys[KEY] = {"user": {"library": True}}
+    await small.connect()
+    await small.sync()
+    assert await small.problem() is None
