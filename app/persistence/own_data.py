@@ -15,7 +15,10 @@ RequestOutcome = Literal["requested", "no_email", "too_many"]
 BeginOutcome = Literal["begun", "expired", "erased"]
 EraseOutcome = Literal["more", "sending", "erased"]
 
-SECTIONS: Final = ("reader", "papers", "digests", "deliveries", "tasks", "shown_items", "shown_digests", "uploads")
+SECTIONS: Final = (
+    *("reader", "papers", "digests", "deliveries", "tasks", "shown_items", "shown_digests", "uploads"),
+    *("reader_libraries", "library_entries"),
+)
 """The sections of a download: what the database has about a reader."""
 ROWS: Final = 500
 """The most rows that one call reads; of sections with large rows, the database returns fewer."""
@@ -87,5 +90,5 @@ class OwnData(Repository):
         page = await self.rows(reader_id, section)
         while page:
             yield page
-            # The reader's own row has no `id`: it is the only one of its section.
+            # A section with one row, such as the reader's own, has no `id`.
             page = await self.rows(reader_id, section, str(page[-1].get("id", "")))

@@ -51,11 +51,14 @@ $$;
 create function public.own_tasks(p_reader uuid, p_after text, p_limit integer) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select coalesce(jsonb_agg(
-               to_jsonb(l) - array['callback_url', 'idempotency_key', 'request_hash', 'ended_by', 'trace_context']
+               to_jsonb(l) - array['callback_url', 'idempotency_key', 'request_hash', 'ended_by', 'traceparent']
                || jsonb_build_object(
                    'id', l.task_id, 'payload', l.payload - 'url',
                    'queue', (select to_jsonb(q) - array['lease_token', 'worker_id'] from public.queue q
-                              where q.task_id = l.task_id)) order by l.task_id), '[]')
+                              where q.task_id = l.task_id),
+                   'attempts', (select coalesce(jsonb_agg(
+                                    to_jsonb(a) - array['lease_token', 'worker_id', 'host'] order by a.ended_at, a.attempt), '[]')
+                                  from public.task_attempts a where a.task_id = l.task_id)) order by l.task_id), '[]')
       from (select * from public.tasks t
              where t.reader_id = p_reader and (p_after is null or t.task_id > p_after::uuid)
              order by t.task_id limit p_limit) l
@@ -93,6 +96,22 @@ language sql stable security invoker set search_path = '' as $$
              order by u.upload_id, p.number limit p_limit) l
 $$;
 
+-- Returns the reader's connected library without its key: [row].
+create function public.own_libraries(p_reader uuid) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select coalesce(jsonb_agg(to_jsonb(l) - array['claim_token', 'claimed_until', 'ended_token']), '[]')
+      from public.reader_libraries l where l.reader_id = p_reader
+$$;
+
+-- Returns the entries of the reader's connected library.
+create function public.own_library_entries(p_reader uuid, p_after text, p_limit integer) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select coalesce(jsonb_agg(to_jsonb(l) || jsonb_build_object('id', l.entry_key) order by l.entry_key collate "C"), '[]')
+      from (select * from public.library_entries e
+             where e.reader_id = p_reader and (p_after is null or e.entry_key collate "C" > p_after)
+             order by e.entry_key collate "C" limit p_limit) l
+$$;
+
 -- Returns the next rows of a section after the row with the `id` p_after, in the order of their `id`: at most p_limit, and fewer of
 -- sections with large rows.
 create function public.own_data(p_reader uuid, p_section text, p_after text, p_limit integer) returns jsonb
@@ -107,6 +126,8 @@ begin
         when 'shown_items' then public.own_shown_items(p_reader, p_after, p_limit)
         when 'shown_digests' then public.own_shown_digests(p_reader, p_after, p_limit)
         when 'uploads' then public.own_uploads(p_reader, p_after, least(p_limit, 4))
+        when 'reader_libraries' then case when p_after is null then public.own_libraries(p_reader) else '[]' end
+        when 'library_entries' then public.own_library_entries(p_reader, p_after, p_limit)
     end;
 end
 $$;
@@ -114,9 +135,9 @@ $$;
 -- Permissions.
 revoke execute on function
     public.own_reader, public.own_papers, public.own_digests, public.own_deliveries, public.own_tasks, public.own_shown_items,
-    public.own_shown_digests, public.own_uploads, public.own_data
+    public.own_shown_digests, public.own_uploads, public.own_libraries, public.own_library_entries, public.own_data
     from public, anon, authenticated;
 grant execute on function
     public.own_reader, public.own_papers, public.own_digests, public.own_deliveries, public.own_tasks, public.own_shown_items,
-    public.own_shown_digests, public.own_uploads, public.own_data
+    public.own_shown_digests, public.own_uploads, public.own_libraries, public.own_library_entries, public.own_data
     to service_role;

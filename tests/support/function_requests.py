@@ -202,6 +202,7 @@ OPERATORS = [
             BY, TaskKind.DIGEST, cause="a", since=MOMENT, until=MOMENT, after=TWO, step=5),
         "replay_dead_letters", p_kind="digest", p_cause="a", p_since=AT, p_until=AT, p_after=str(TWO), p_step=5,
         p_audit_id=str(uuid5(ONE, str(TWO))), p_actor="ada"),
+    rpc(f"read the details of task {ONE}", lambda c: OperatorTasks(c).details(ONE), "task_details", p_task_id=str(ONE)),
     rpc("list failures", lambda c: OperatorTasks(c).list_failures(),
         "list_failures", **ANY_TASK, p_cause=None, p_text=None, **BEGINNING, p_limit=51),
     rpc("list failures",

@@ -75,6 +75,19 @@ async def furnish(client: AsyncClient, database: asyncpg.Connection, clock: Cloc
     await imports.finish(await imports.claim_one(), Completed({"reader": NAME}, None))
     await uploaded(client, reader_id, b"@misc{b, title={" + INTEREST.encode() + b"}}")
     await database.execute("update public.queue set error = $1 where kind = 'import'", f"{EMAIL} was wrong")
+    await database.execute(
+        "insert into public.reader_libraries (reader_id, library, collections, claim_token)"
+        " values ($1, 'users/1', '{}', gen_random_uuid())",
+        reader_id,
+    )
+    await database.execute(
+        "insert into public.library_entries (reader_id, entry_key, version, rejection) values ($1, 'AAAA1111', 1, $2)",
+        reader_id,
+        f"{INTEREST} has no title",
+    )
+    await database.execute(
+        "update public.readers_private set library_key = 's3cretKey', file_library = '{\"key_sha256\": \"s3cret\"}'"
+    )
     await link_of(client, reader, "download_link")
     assert {kind for (kind,) in await database.fetch("select distinct kind from public.tasks")} == {
         *("digest", "delivery", "import", "callback")

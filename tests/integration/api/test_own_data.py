@@ -180,6 +180,8 @@ async def test_everything_is_downloaded(visitor: Visitor, client: AsyncClient, d
         "shown_items": 0,
         "shown_digests": 1,
         "uploads": 0,
+        "reader_libraries": 0,
+        "library_entries": 0,
     }
     assert found["digests"][0]["page"] == "<p>The page.</p>"
 
