@@ -148,7 +148,11 @@ async def run_one_shot(settings: WorkerSettings, options: OneShotOptions) -> Run
         end.watch_others(services.maintenance)
         if options.readers is not None:
             summary.file = await apply_readers_file(
-                services.readers_file, options.readers, owner=options.owner, prune=options.prune
+                services.readers_file,
+                options.readers,
+                owner=options.owner,
+                prune=options.prune,
+                can_confirm=settings.has_links,
             )
         await _look_up_papers(opened, random)
         await _enqueue(services, settings, options, summary)

@@ -38,13 +38,21 @@ class FileReport:
 
 
 async def apply_readers_file(
-    readers_file: ReadersFile, path: Path, *, owner: str = DEFAULT_CALLER, prune: bool = False
+    readers_file: ReadersFile,
+    path: Path,
+    *,
+    owner: str = DEFAULT_CALLER,
+    prune: bool = False,
+    can_confirm: bool = True,
 ) -> FileReport:
-    """Apply a readers file. Raises `InvalidReadersFile` before anything is written, and `SupabaseError`."""
+    """Apply a readers file. `can_confirm`: whether the settings allow confirmation mails.
+
+    Raises `InvalidReadersFile` before anything is written, and `SupabaseError`.
+    """
     # The models of the API load FastAPI: a second that a worker without a file does not need.
     from app.api.readers_file import DEFAULTS, read_readers_file  # noqa: PLC0415  (see above)
 
-    placed = read_readers_file(path, os.environ)
+    placed = read_readers_file(path, os.environ, can_confirm=can_confirm)
     entries = [each.entry for each in placed]
     results = await readers_file.apply(owner, entries, DEFAULTS)
     refused = [
@@ -61,7 +69,9 @@ async def _run(path: Path, *, owner: str, prune: bool) -> FileReport:
     settings = load_settings(Settings)
     configure_logs(settings)
     async with open_supabase(settings) as client:
-        return await apply_readers_file(ReadersFile(client), path, owner=owner, prune=prune)
+        return await apply_readers_file(
+            ReadersFile(client), path, owner=owner, prune=prune, can_confirm=settings.has_links
+        )
 
 
 def main(arguments: Sequence[str]) -> int:

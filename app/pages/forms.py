@@ -17,6 +17,7 @@ _DAYS: Final = frozenset("1234567")
 _LIST_FIELDS: Final = ("interests", "exclude", "authors", "categories")
 _ERRORS: Final = {
     "form": "These values cannot be saved.",
+    "email": "Enter an e-mail address such as ada@example.org.",
     "timezone": "Enter a time zone name such as Europe/Berlin, America/New_York or UTC.",
     "send_at": "Enter a time of day such as 07:00.",
     "weekdays": "Choose at least one day.",
@@ -69,8 +70,8 @@ def submitted_schedule(form: Form) -> dict[str, Any]:
     """Return the submitted schedule as values of the form. Raises `InvalidForm` if a field is missing."""
     days = [int(day) for day in form.get("weekdays", ()) if day in _DAYS]
     return {
-        "timezone": _single_value(form, "timezone").strip(),
-        "send_at": _single_value(form, "send_at"),
+        "timezone": single_value(form, "timezone").strip(),
+        "send_at": single_value(form, "send_at"),
         "weekdays": sorted(set(days)),
     }
 
@@ -80,7 +81,7 @@ def schedule_columns(values: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return ReaderChange.model_validate(values).columns
     except ValidationError as error:
-        raise _field_errors(error) from None
+        raise field_errors(error) from None
 
 
 def preference_values(reader: Reader) -> dict[str, str]:
@@ -93,8 +94,8 @@ def preference_values(reader: Reader) -> dict[str, str]:
 
 def submitted_preferences(form: Form) -> dict[str, str]:
     """Return the submitted preferences as values of the form. Raises `InvalidForm` if a field is missing."""
-    texts = {name: "\n".join(_single_value(form, name).splitlines()) for name in ("goals", *_LIST_FIELDS)}
-    return texts | {"language": _single_value(form, "language").strip()}
+    texts = {name: "\n".join(single_value(form, name).splitlines()) for name in ("goals", *_LIST_FIELDS)}
+    return texts | {"language": single_value(form, "language").strip()}
 
 
 def preference_columns(reader: Reader, values: Mapping[str, str]) -> dict[str, Any]:
@@ -106,11 +107,11 @@ def preference_columns(reader: Reader, values: Mapping[str, str]) -> dict[str, A
     try:
         profile = ReaderProfileRequest.model_validate(reader.profile.model_dump() | changes)
     except ValidationError as error:
-        raise _field_errors(error) from None
+        raise field_errors(error) from None
     return {"profile": profile.model_dump(mode="json")}
 
 
-def _single_value(form: Form, field: str) -> str:
+def single_value(form: Form, field: str) -> str:
     """Return the one value of a field. Raises `InvalidForm`: an incomplete form must not clear stored values."""
     values = form.get(field, ())
     if len(values) != 1:
@@ -118,7 +119,8 @@ def _single_value(form: Form, field: str) -> str:
     return values[0]
 
 
-def _field_errors(error: ValidationError) -> InvalidForm:
+def field_errors(error: ValidationError) -> InvalidForm:
+    """Return the messages for the fields that a model refused."""
     problems = error.errors(include_url=False, include_input=False)
     return InvalidForm({str(problem["loc"][0]): _field_message(problem) for problem in problems})
 

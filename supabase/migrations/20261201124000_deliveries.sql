@@ -8,9 +8,9 @@ create table public.deliveries (
                                                         -- provider's idempotency key are
     owner       text        not null,
     reader_id   uuid        not null,
-    kind        text        not null check (kind in ('digest', 'welcome')),
+    kind        text        not null check (kind in ('digest', 'welcome', 'confirmation')),
     local_day   date        not null,
-    digest_id   uuid,                                   -- the task that wrote the digest; null for a welcome
+    digest_id   uuid,                                   -- the task that wrote the digest; null for other kinds
     task_id     uuid,                                   -- the task that sends it
     tasks       smallint    not null default 0,         -- number of such tasks: 1, plus 1 each time an admin sends it again
     status      text        not null default 'pending'

@@ -26,7 +26,12 @@ from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
-from tests.contract import import_scenarios, operator_scenarios, paper_scenarios  # noqa: F401  (they register their own)
+from tests.contract import (  # noqa: F401  (they register their own)
+    confirmation_scenarios,
+    import_scenarios,
+    operator_scenarios,
+    paper_scenarios,
+)
 from tests.contract.scenarios import OTHER, REGISTERED, TASK, WORKER, claimed, scenario, send
 from tests.support.schedule import add_reader, write_digests
 from tests.support.tasks import DAY, LEASE, create, verdict

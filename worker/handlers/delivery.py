@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from app.config.mail_address import Mailbox
 from app.digest.rendering import DigestRenderer
 from app.errors import LeaseLost, PermanentError, SupabaseUnavailable
-from app.links import Links
+from app.links import CONFIRM, Link, Links
+from app.mail.confirmation_mail import confirmation_message
 from app.mail.digest_mail import digest_message
 from app.mail.footer import MailLinks
 from app.mail.message import MessageKey
@@ -70,14 +71,21 @@ class MailWriter:
             "sender": self._sender,
             "recipient": Mailbox(parts.email, parts.name),
             "date": parts.created_at,
-            "links": self._links_for(parts),
         }
+        if parts.kind == "confirmation":
+            return confirmation_message(**common, link=self._confirm_link(parts)), key
+        common["links"] = self._links_for(parts)
         if parts.kind == "welcome":
             return welcome_message(**common), key
         if parts.digest is None:
             raise ValueError("the digest was removed")
         digest = Digest.model_validate(parts.digest.digest)
         return await digest_message(digest, self._renderer.render, **common), key
+
+    def _confirm_link(self, parts: MailParts) -> str:
+        if self._links is None:
+            raise ValueError("a confirmation needs a link to a page: set PUBLIC_URL and LINK_SECRET on the worker")
+        return self._links.url(CONFIRM, Link(parts.reader_id, parts.link_generation, parts.local_day))
 
     def _links_for(self, parts: MailParts) -> MailLinks:
         if self._links is None:
