@@ -187,6 +187,9 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "uploads",
         "upload_pieces",
         "deliveries",
+        "confirmations",
+        "confirmation_mails",
+        "sign_ups",
         "sources",
         "task_stat_reports",
         "task_stats",
@@ -223,6 +226,7 @@ VOLATILE = frozenset(
     | {"paper_id", "rated_at", "saved_at", "looked_up_at"}
     | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "response", "details", "audit_id"}
     | {"held_until", "next_at", "begun_at", "ended_at", "token", "claimed_by", "skip_after", "enqueued_at"}
+    | {"requested_at", "confirmed_at", "first_at", "last_at"}
     | {"succeeded_at", "failed_at", "failing_since", "reported_at", "touched_at"}
     | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
 )

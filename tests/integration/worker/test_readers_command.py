@@ -61,3 +61,17 @@ def test_an_invalid_file_is_reported_on_standard_error(tmp_path: Path, capsys: p
     output = capsys.readouterr()
     assert output.out == ""
     assert "line 2: key is 5: use 1 to 200 letters" in output.err
+
+
+@pytest.mark.usefixtures("project")
+def test_a_reader_that_must_confirm_needs_the_links_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '[[reader]]\nkey = "ada"\nname = "Ada"\nemail = "ada@example.org"\nconfirm = true\n'
+    assert run(tmp_path, text) == 1
+    assert "set PUBLIC_URL and LINK_SECRET" in capsys.readouterr().err
+    monkeypatch.setenv("PUBLIC_URL", "https://digest.example.org")
+    monkeypatch.setenv("LINK_SECRET", "0123456789abcdef")
+    for outcome in ("1 created, 0 changed, 0 unchanged", "0 created, 0 changed, 1 unchanged"):
+        assert run(tmp_path, text) == 0
+        assert outcome in capsys.readouterr().out
