@@ -4,7 +4,7 @@ GET changes nothing, because mail scanners follow every link. The page shows not
 page, because mails are forwarded, and a stranger may have entered the reader's values.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse
@@ -14,6 +14,9 @@ from app.links import CONFIRM, CONFIRM_WITHIN, InvalidLink
 from app.pages.links import Visit, link_route, visit_of
 from app.pages.rendering import PageRenderer
 from app.persistence.readers import ReaderStatus
+
+_STATES: Final = {ReaderStatus.UNCONFIRMED: "pending", ReaderStatus.ACTIVE: "confirmed"}
+"""What the page shows. A reader with another status has used the link, and then paused or left."""
 
 ConfirmVisit = Annotated[Visit, Depends(visit_of(CONFIRM, max_age=CONFIRM_WITHIN))]
 
@@ -27,12 +30,14 @@ def confirmation_router(pages: PageRenderer) -> APIRouter:
 
     @router.get("/confirm/{token}")
     async def show_confirmation(visit: ConfirmVisit) -> HTMLResponse:
-        return page("pending" if visit.reader.status is ReaderStatus.UNCONFIRMED else "confirmed")
+        return page(_STATES.get(visit.reader.status, "used"))
 
     @router.post("/confirm/{token}")
     async def confirm(visit: ConfirmVisit, services: ServicesOf) -> HTMLResponse:
         if visit.link.day is None:
             raise InvalidLink
+        if visit.reader.status not in _STATES:
+            return page("used")
         reader_id, generation = visit.link.reader_id, visit.link.generation
         outcome = await services.confirmations.confirm(reader_id, generation, visit.link.day)
         if outcome == "invalid":

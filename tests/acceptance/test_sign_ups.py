@@ -29,9 +29,10 @@ LIMITS = {
 
 async def status_of(http: httpx.AsyncClient, form: dict[str, str], headers: dict[str, str]) -> int:
     """Send a form, and again if its connection was closed: a server closes idle ones, perhaps just now."""
-    while True:
+    for _ in range(5):
         with suppress(httpx.TransportError):
             return (await http.post("/subscribe", data=form, headers=headers)).status_code
+    raise AssertionError("the API does not respond")
 
 
 async def flood(addresses: list[str]) -> Counter[int]:

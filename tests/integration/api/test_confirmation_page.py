@@ -78,6 +78,15 @@ async def test_the_button_confirms_however_often_it_is_pressed(visitor: Visitor)
     assert "<button" not in shown
 
 
+@pytest.mark.parametrize("status", [ReaderStatus.PAUSED, ReaderStatus.UNSUBSCRIBED, ReaderStatus.BOUNCED])
+async def test_a_used_link_does_not_subscribe_again(status: ReaderStatus, visitor: Visitor) -> None:
+    await visitor.post("confirm")
+    await visitor.readers.change(visitor.reader.reader_id, {"status": status})
+    for page in (await visitor.get("confirm"), await visitor.post("confirm")):
+        assert (page.status_code, "This link was used already" in page.text) == (200, True)
+    assert (await visitor.now).status is status
+
+
 async def test_a_forwarded_link_shows_and_opens_nothing_else(visitor: Visitor) -> None:
     texts = [(await visitor.get("confirm")).text, (await visitor.post("confirm")).text]
     for text in texts:
