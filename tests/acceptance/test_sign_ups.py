@@ -17,6 +17,7 @@ from tests.support.running_worker import until
 from tests.support.smtp_server import Postbox
 
 POSTS = int(os.environ.get("SIGN_UPS", "1000"))
+"""`SIGN_UPS=10000` with `--timeout=1800` is the whole attack; it takes some minutes."""
 CONNECTIONS = 24
 PER_HOUR, PER_NETWORK = 40, 3
 LINKS = {"PUBLIC_URL": "http://digest.example", "LINK_SECRET": "0123456789abcdef", "PUBLIC_SIGN_UP": "true"}
