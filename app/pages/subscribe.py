@@ -14,6 +14,7 @@ from zoneinfo import available_timezones
 import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
 from app.api.client_network import client_network
@@ -27,6 +28,7 @@ from app.pages.forms import Form, InvalidForm, field_error, field_errors, parse_
 from app.pages.ops.guard import FormRejected, require_own_site
 from app.pages.rendering import PageRenderer
 from app.persistence.sign_ups import SignUpLimits
+from app.services import Services
 
 log = structlog.get_logger(__name__)
 
@@ -68,8 +70,8 @@ def subscribe_router(pages: PageRenderer) -> APIRouter:
         try:
             form = await parse_form(request)
             values = submitted_values(form)
-            reader = reader_of(values, form)
-            await _accept(services, reader, client_network(request), limits)
+            reader = reader_of(values)
+            await _accept(services, sign_up_id_of(values, form), reader, client_network(request), limits)
         except InvalidForm as error:
             return form_page(values, error.problems, HTTPStatus.UNPROCESSABLE_ENTITY)
         return pages.page("subscribe.html.j2", status_code=HTTPStatus.ACCEPTED, accepted=True)
@@ -82,11 +84,13 @@ def submitted_values(form: Form) -> dict[str, str]:
     return {name: "\n".join(single_value(form, name).strip().splitlines()) for name in FIELDS}
 
 
-def reader_of(values: Mapping[str, str], form: Form) -> dict[str, Any]:
-    """Return the columns of the new reader. Raises `InvalidForm`.
+def sign_up_id_of(values: Mapping[str, str], form: Form) -> UUID:
+    """Return the id of the sign-up: the same for two requests of one form with equal values."""
+    return uuid5(_NAMESPACE, "\n".join([*form.get("form_id", [uuid4().hex])[:1], *values.values()]))
 
-    Two requests of one form with equal values have the same `reader_id`.
-    """
+
+def reader_of(values: Mapping[str, str]) -> dict[str, Any]:
+    """Return the columns of the new reader. Raises `InvalidForm`."""
     interests = list(dict.fromkeys(filter(None, map(str.strip, values["interests"].splitlines()))))
     if not interests:
         raise field_error("interests")
@@ -97,15 +101,15 @@ def reader_of(values: Mapping[str, str], form: Form) -> dict[str, Any]:
         raise field_errors(error) from None
     # A reader has a name, which digests show; the form does not ask for one.
     name = str(change.email).partition("@")[0]
-    identity = "\n".join([*form.get("form_id", [uuid4().hex])[:1], *values.values()])
-    reader_id = uuid5(_NAMESPACE, identity)
-    return change.columns | {"reader_id": str(reader_id), "name": name, "profile": profile.model_dump(mode="json")}
+    return change.columns | {"reader_id": str(uuid4()), "name": name, "profile": profile.model_dump(mode="json")}
 
 
-async def _accept(services: Any, reader: Mapping[str, Any], network: str, limits: SignUpLimits) -> None:
+async def _accept(
+    services: Services, sign_up_id: UUID, reader: Mapping[str, Any], network: str, limits: SignUpLimits
+) -> None:
     """Create the reader. Raises `InvalidForm` for a time zone that the database does not know, and `SupabaseError`."""
     try:
-        await services.sign_ups.accept(DEFAULT_CALLER, reader, network, limits)
+        await services.sign_ups.accept(sign_up_id, DEFAULT_CALLER, reader, network, limits)
     except InvalidReader:
         raise field_error("timezone") from None
 
@@ -118,7 +122,7 @@ def _require_enabled(request: Request) -> ApiSettings:
     return settings
 
 
-def _error_route(pages: PageRenderer) -> Any:
+def _error_route(pages: PageRenderer) -> type[APIRoute]:
     def render_error(request: Request, error: BroadsheetError) -> Response:
         if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.warning("request failed", route=route_of(request.scope), error=str(error))

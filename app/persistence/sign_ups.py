@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from app.errors import InvalidReader, SignUpLimitReached, SupabaseRejected
 from app.models.values import Frozen
@@ -30,18 +31,21 @@ class SignUpFigures(Frozen):
 class SignUps(Repository):
     """Accepts sign-ups, and counts them."""
 
-    async def accept(self, owner: str, reader: Mapping[str, Any], network: str, limits: SignUpLimits) -> None:
-        """Create an unconfirmed reader of `owner` from the columns in `reader`, which include `reader_id`.
+    async def accept(
+        self, sign_up_id: UUID, owner: str, reader: Mapping[str, Any], network: str, limits: SignUpLimits
+    ) -> None:
+        """Create an unconfirmed reader of `owner` from the columns in `reader`, which include a new `reader_id`.
 
         The request, the response and the work are the same whether the address is known or not: a worker decides that
-        before it sends the mail. A repetition with the same `reader_id` changes nothing. Raises `SignUpLimitReached`,
-        `InvalidReader` (an unknown time zone), `SupabaseError`.
+        before it sends the mail. A repetition with the same `sign_up_id` within an hour changes nothing. Raises
+        `SignUpLimitReached`, `InvalidReader` (an unknown time zone), `SupabaseError`.
         """
         try:
             wait = await self._call(
                 "sign_up",
                 "accept a sign-up",
                 float,
+                p_sign_up_id=sign_up_id,
                 p_owner=owner,
                 p_reader=clean(dict(reader)),
                 p_network=network,

@@ -2,7 +2,7 @@
 
 -- The sign-ups of the last hour, with known addresses too.
 create table public.sign_ups (
-    sign_up_id   uuid        primary key,               -- the reader's id
+    sign_up_id   uuid        primary key,               -- identifies the request
     network      text        not null check (char_length(network) <= 50),
     requested_at timestamptz not null                   -- when it had the lock: at most as many rows as the limit in an hour
 );
@@ -25,19 +25,20 @@ language sql stable security invoker set search_path = '' as $$
 $$;
 
 -- Creates an unconfirmed reader for a sign-up, or returns the seconds after which the network may try again. A repetition with the
--- same reader_id returns 0 and changes nothing. Known and unknown addresses cause the same work: whether the address is known is
--- decided when the mail is about to be sent (public.reason_to_skip_confirmation()).
+-- same id within an hour returns 0 and changes nothing. Known and unknown addresses cause the same work: whether the address is
+-- known is decided when the mail is about to be sent (public.reason_to_skip_confirmation()). For the same reason, no reader is
+-- looked up here: the readers of known addresses are removed earlier, so a later repetition would reveal them.
 create function public.sign_up(
-    p_owner text, p_reader jsonb, p_network text, p_per_hour integer, p_per_network integer
+    p_sign_up_id uuid, p_owner text, p_reader jsonb, p_network text, p_per_hour integer, p_per_network integer
 ) returns double precision
 language plpgsql security invoker set search_path = '' as $$
 declare
-    new_id uuid := (p_reader ->> 'reader_id')::uuid;
     wait double precision;
 begin
     for round in 1..2 loop
-        if exists (select from public.sign_ups where sign_up_id = new_id)
-           or exists (select from public.readers where reader_id = new_id) then
+        if exists (
+            select from public.sign_ups where sign_up_id = p_sign_up_id and requested_at > now() - interval '1 hour')
+        then
             return 0;
         end if;
         wait := public.sign_up_wait(p_network, p_per_hour, p_per_network);
@@ -48,9 +49,10 @@ begin
             perform pg_advisory_xact_lock(hashtextextended('sign-ups', 0));
         end if;
     end loop;
-    insert into public.sign_ups (sign_up_id, network, requested_at) values (new_id, p_network, clock_timestamp());
+    insert into public.sign_ups (sign_up_id, network, requested_at) values (p_sign_up_id, p_network, clock_timestamp())
+    on conflict (sign_up_id) do update set network = excluded.network, requested_at = excluded.requested_at;
     perform public.upsert_reader(p_owner, p_reader || '{"confirm": true, "welcome": true}', false);
-    update public.confirmations set public_sign_up = true where reader_id = new_id;
+    update public.confirmations set public_sign_up = true where reader_id = (p_reader ->> 'reader_id')::uuid;
     return 0;
 end
 $$;

@@ -46,8 +46,8 @@ async def confirming(client: AsyncClient, times: int) -> None:
 async def signing_up(client: AsyncClient, times: int) -> None:
     sign_ups, limits = SignUps(client), SignUpLimits(per_hour=1, per_network=1)
     for _ in range(times):
-        await sign_ups.accept("default", SIGN_UP, "192.0.2.0/24", limits)
+        await sign_ups.accept(OTHER, "default", SIGN_UP, "192.0.2.0/24", limits)
     with pytest.raises(SignUpLimitReached):
-        await sign_ups.accept("default", {**SIGN_UP, "reader_id": str(TASK)}, "192.0.2.0/24", limits)
+        await sign_ups.accept(TASK, "default", {**SIGN_UP, "reader_id": str(TASK)}, "192.0.2.0/24", limits)
     figures = await sign_ups.figures()
     assert (figures.last_hour, figures.busiest_network, figures.mails_last_day) == (1, 1, 0)

@@ -73,12 +73,28 @@ async def test_a_sign_up_for_a_known_address_is_removed(client: AsyncClient, dat
 
 
 async def test_a_repeated_sign_up_is_one(client: AsyncClient) -> None:
-    reader_id = uuid4()
-    one = SignUpLimits(per_hour=1, per_network=1)
-    await asyncio.gather(*(sign_up(client, "ada@example.org", limits=one, reader_id=reader_id) for _ in range(8)))
-    await sign_up(client, "ada@example.org", limits=one, reader_id=reader_id)
+    form, one = uuid4(), SignUpLimits(per_hour=1, per_network=1)
+    await asyncio.gather(*(sign_up(client, "ada@example.org", limits=one, sign_up_id=form) for _ in range(8)))
+    await sign_up(client, "ada@example.org", limits=one, sign_up_id=form)
     (reader,) = await Readers(client).page(None)
-    assert (reader.reader_id, reader.status) == (reader_id, ReaderStatus.UNCONFIRMED)
+    assert reader.status is ReaderStatus.UNCONFIRMED
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_late_repetition_does_not_reveal_a_known_address(
+    known: bool, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    form, address = uuid4(), "ada@example.org"
+    if known:
+        await add_reader(client, email=address)
+    await sign_up(client, address, sign_up_id=form)
+    await send_next(client)
+    await database.execute("update public.sign_ups set requested_at = requested_at - interval '61 minutes'")
+    await Maintenance(client).prune_sign_ups()
+    limits = SignUpLimits(per_hour=100, per_network=1)
+    await sign_up(client, "mallory@example.org", limits=limits)
+    with pytest.raises(SignUpLimitReached):
+        await sign_up(client, address, limits=limits, sign_up_id=form)
 
 
 @pytest.mark.parametrize(("per_hour", "per_network", "wanted"), [(7, 100, 7), (100, 3, 12), (100, 100, 40)])
@@ -110,7 +126,7 @@ async def test_an_unknown_time_zone_is_refused_and_counts_nothing(
 ) -> None:
     row: dict[str, Any] = {"reader_id": str(uuid4()), "name": "a", "email": "a@example.org", "send_at": "07:00"}
     with pytest.raises(InvalidReader, match="Mars/Olympus"):
-        await SignUps(client).accept("default", row | {"timezone": "Mars/Olympus"}, NETWORK, MANY)
+        await SignUps(client).accept(uuid4(), "default", row | {"timezone": "Mars/Olympus"}, NETWORK, MANY)
     assert (await rows(database)).total() - (await rows(database))["delivery_pause"] == 0
 
 

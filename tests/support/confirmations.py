@@ -39,11 +39,12 @@ async def sign_up(
     limits: SignUpLimits = MANY,
     *,
     reader_id: UUID | None = None,
+    sign_up_id: UUID | None = None,
 ) -> None:
     profile = {"interests": ["looms"]}
     schedule = {"timezone": "Europe/Berlin", "send_at": "07:00"}
     row = {"reader_id": str(reader_id or uuid4()), "name": "ada", "email": email, "profile": profile, **schedule}
-    await SignUps(client).accept("default", row, network, limits)
+    await SignUps(client).accept(sign_up_id or uuid4(), "default", row, network, limits)
 
 
 async def confirm(

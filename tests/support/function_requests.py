@@ -273,8 +273,10 @@ CONFIRMATIONS = [
         "resend_confirmation", p_reader_id=str(ONE), p_owner=None),
     rpc(f"request a confirmation of reader {ONE}", lambda c: Confirmations(c).resend(ONE, "web"),
         "resend_confirmation", p_reader_id=str(ONE), p_owner="web"),
-    rpc("accept a sign-up", lambda c: SignUps(c).accept("web", {"name": "a\0b"}, "192.0.2.0/24", SignUpLimits(60, 5)),
-        "sign_up", p_owner="web", p_reader={"name": "ab"}, p_network="192.0.2.0/24", p_per_hour=60, p_per_network=5),
+    rpc("accept a sign-up", lambda c: SignUps(c).accept(
+            TWO, "web", {"name": "a\0b"}, "192.0.2.0/24", SignUpLimits(60, 5)),
+        "sign_up", p_sign_up_id=str(TWO), p_owner="web", p_reader={"name": "ab"}, p_network="192.0.2.0/24",
+        p_per_hour=60, p_per_network=5),
     rpc("read the figures of the sign-ups", lambda c: SignUps(c).figures(), "sign_up_figures"),
     rpc("remove readers that were never confirmed", lambda c: Maintenance(c, batch=7).prune_sign_ups(),
         "prune_sign_ups", p_batch=7),
