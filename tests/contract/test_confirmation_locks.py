@@ -13,7 +13,7 @@ from app.persistence.maintenance import Maintenance
 from app.persistence.readers import Readers
 from tests.contract.deadlocks import deadlocks
 from tests.contract.writers import Writing, bounces, mails, removes, resumes
-from tests.support.confirmations import a_day_passes, confirm, sign_up
+from tests.support.confirmations import a_day_passes, confirm, sign_up, signed_up, today
 from tests.support.database_reset import database_reset
 from tests.support.schedule import OWNER
 from tests.support.tasks import somebody_waits
@@ -71,3 +71,16 @@ async def test_a_sign_up_waits_for_an_uncommitted_one(client: AsyncClient, datab
         await somebody_waits(database)
         assert not waiting.done()
     await waiting
+
+
+async def test_a_confirmation_waits_for_another_of_the_address(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    first, second = await signed_up(client, "ada@example.org"), await signed_up(client, "ADA@example.org")
+    async with database.transaction():
+        outcome = await database.fetchval("select public.confirm_reader($1, 1, $2)", first.reader_id, today())
+        assert outcome == "confirmed"
+        waiting = asyncio.create_task(confirm(client, second))
+        await somebody_waits(database)
+        assert not waiting.done()
+    assert await waiting == "known"
