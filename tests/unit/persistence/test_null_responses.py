@@ -19,7 +19,7 @@ from tests.support.void_functions import CALLS, VOID, function_of
 NULLABLE = {
     "breaker_success", "cache_get", "cancel_for_operator", "cancel_task", "deliveries_paused", "finish_edition",
     "upsert_reader_papers", "redeliver", "replay_task", "resolve_for_operator", "open_upload", "finish_upload",
-    "begin_import", "import_entries", "read_piece",
+    "begin_import", "import_entries", "read_piece", "resend_confirmation",
 }  # fmt: skip
 SWALLOWED = {"breaker_try", "breaker_failure", "breaker_success", "cache_get", "cache_put"}
 """Called by classes that fall back to local state without Supabase; the tests below cover them."""
