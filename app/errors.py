@@ -158,6 +158,21 @@ class TooManyUploads(QuotaExceeded):
     title = "Too many uploads"
 
 
+class NotUnconfirmed(BroadsheetError):
+    """The reader does not wait for a confirmation of its e-mail address."""
+
+    status = HTTPStatus.CONFLICT
+    title = "Reader not unconfirmed"
+
+
+class ConfirmationLimitReached(QuotaExceeded):
+    """The address may get another confirmation mail after `retry_after` seconds."""
+
+
+class SignUpLimitReached(QuotaExceeded):
+    """The network, or all of them together, may sign up again after `retry_after` seconds."""
+
+
 class NothingToDo(BroadsheetError):
     """An operator's action does not apply to the current state; nothing was changed."""
 

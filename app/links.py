@@ -28,6 +28,12 @@ _EPOCH: Final = date(1970, 1, 1)
 _MAX_TOKEN: Final = 200
 
 
+CONFIRM: Final = "confirm"
+"""The purpose of the link that confirms an e-mail address. It opens no other page."""
+CONFIRM_WITHIN: Final = timedelta(days=7)
+"""How long such a link is valid; the database has the same limit (`confirm_reader`)."""
+
+
 class InvalidLink(BroadsheetError):
     """The link was altered, has another purpose, was revoked or is too old; the text does not say which."""
 

@@ -8,6 +8,7 @@ from supabase import AsyncClient
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.condition_states import ConditionStates
+from app.persistence.confirmations import Confirmations
 from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
@@ -26,6 +27,7 @@ from app.persistence.readers import Readers
 from app.persistence.readers_file import ReadersFile
 from app.persistence.schedule import Schedule
 from app.persistence.schema import Schema
+from app.persistence.sign_ups import SignUps
 from app.persistence.task_stats import TaskStats
 from app.persistence.tasks import TaskStateManager
 from app.persistence.uploads import Uploads
@@ -52,6 +54,8 @@ class Services:
     rate_limits: DistributedRateLimiter
     readers: Readers
     readers_file: ReadersFile
+    confirmations: Confirmations
+    sign_ups: SignUps
     reader_papers: ReaderPapers
     schedule: Schedule
     deliveries: Deliveries
@@ -83,6 +87,8 @@ class Services:
             rate_limits=DistributedRateLimiter(client),
             readers=Readers(client),
             readers_file=ReadersFile(client),
+            confirmations=Confirmations(client),
+            sign_ups=SignUps(client),
             reader_papers=ReaderPapers(client),
             schedule=Schedule(client),
             deliveries=Deliveries(client),

@@ -154,7 +154,12 @@ async def run_one_shot(settings: WorkerSettings, options: OneShotOptions) -> Run
         if options.readers is not None:
             libraries = FileLibraries(services.libraries, opened.components.library_connections)
             summary.file = await apply_readers_file(
-                services.readers_file, libraries, options.readers, owner=options.owner, prune=options.prune
+                services.readers_file,
+                libraries,
+                options.readers,
+                owner=options.owner,
+                prune=options.prune,
+                can_confirm=settings.has_links,
             )
         await _look_up_papers(opened, random)
         await _enqueue(services, settings, options, summary)

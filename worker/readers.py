@@ -53,12 +53,16 @@ async def apply_readers_file(
     *,
     owner: str = DEFAULT_CALLER,
     prune: bool = False,
+    can_confirm: bool = True,
 ) -> FileReport:
-    """Apply a readers file. Raises `InvalidReadersFile` before anything is written, and `SupabaseError`."""
+    """Apply a readers file. `can_confirm`: whether the settings allow confirmation mails.
+
+    Raises `InvalidReadersFile` before anything is written, and `SupabaseError`.
+    """
     # The models of the API load FastAPI: a second that a worker without a file does not need.
     from app.api.readers_file import DEFAULTS, read_readers_file  # noqa: PLC0415  (see above)
 
-    placed = read_readers_file(path, os.environ)
+    placed = read_readers_file(path, os.environ, can_confirm=can_confirm)
     entries = [each.entry for each in placed]
     results = await readers_file.apply(owner, entries, DEFAULTS)
     refused = [
@@ -86,7 +90,9 @@ async def _run(path: Path, *, owner: str, prune: bool) -> FileReport:
         services = Services.build(client)
         async with open_library_connections(services, settings) as connections:
             libraries = FileLibraries(services.libraries, connections)
-            return await apply_readers_file(services.readers_file, libraries, path, owner=owner, prune=prune)
+            return await apply_readers_file(
+                services.readers_file, libraries, path, owner=owner, prune=prune, can_confirm=settings.has_links
+            )
 
 
 def main(arguments: Sequence[str]) -> int:

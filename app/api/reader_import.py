@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
+from app.api.confirmations import NO_CONFIRMATIONS
 from app.api.problems import json_message
 from app.api.reader_models import ImportedReader, ImportReport, RefusedLine
 from app.errors import BroadsheetError
@@ -25,11 +26,15 @@ class TooManyLines(BroadsheetError):
 
 
 class ReaderImport:
-    """One import of an owner's readers. It can be repeated safely, also after an interrupted import."""
+    """One import of an owner's readers. It can be repeated safely, also after an interrupted import.
 
-    def __init__(self, readers: Readers, owner: str) -> None:
+    `can_confirm`: whether the settings allow confirmation mails.
+    """
+
+    def __init__(self, readers: Readers, owner: str, *, can_confirm: bool) -> None:
         self._readers = readers
         self._owner = owner
+        self._can_confirm = can_confirm
         self._report = ImportReport()
         self._batch: dict[int, ImportedReader] = {}
 
@@ -51,7 +56,11 @@ class ReaderImport:
 
     async def _take(self, number: int, line: bytes) -> None:
         try:
-            self._batch[number] = ImportedReader.model_validate_json(line)
+            reader = ImportedReader.model_validate_json(line)
+            if reader.needs_confirmation and not self._can_confirm:
+                self._refuse(number, NO_CONFIRMATIONS)
+            else:
+                self._batch[number] = reader
         except ValidationError as error:
             problem = error.errors(include_url=False, include_input=False)[0]
             field = ".".join(map(str, problem["loc"]))

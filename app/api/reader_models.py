@@ -98,7 +98,25 @@ class ReaderRequest(ReaderChange):
     )
 
     name: ShortText
-    welcome: bool = Field(False, description="Whether to send a welcome mail.")
+    welcome: bool = Field(
+        False, description="Whether to send a welcome mail; with `confirm`, it follows the confirmation."
+    )
+    confirm: bool = Field(
+        False,
+        description="Whether the reader must confirm the e-mail address: one mail with a link to a button is sent, and "
+        "until the button is pressed the reader is `unconfirmed` and gets nothing else.",
+    )
+
+    @model_validator(mode="after")
+    def _confirmation_has_an_address(self) -> Self:
+        if self.needs_confirmation and self.email is None:
+            raise ValueError("confirm needs an email, to which the confirmation mail is sent")
+        return self
+
+    @property
+    def needs_confirmation(self) -> bool:
+        """Whether the reader gets a confirmation mail. An exported reader that is unconfirmed does."""
+        return self.confirm or self.status is ReaderStatus.UNCONFIRMED
 
 
 class ImportedReader(ReaderRequest):

@@ -9,10 +9,12 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.api.auth import CallerOf
+from app.api.confirmations import MAIL_LIMIT, NO_CONFIRMATIONS, CanConfirm
 from app.api.paging import CURSOR, Limit
 from app.api.reader_import import ReaderImport
 from app.api.reader_models import ImportReport, ReaderChange, ReaderList, ReaderRequest, ReaderView, exported
 from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, NOT_FOUND, ServicesOf
+from app.errors import InvalidReader
 from app.persistence.readers import Reader, ReaderStatus
 
 JSON_LINES = "application/x-ndjson"
@@ -27,8 +29,12 @@ router = APIRouter(prefix="/v1/readers", tags=["readers"], responses=COMMON_ERRO
 
 
 @router.post("", status_code=HTTPStatus.CREATED, responses=BODY_ERRORS | CONFLICT)
-async def create_reader(body: ReaderRequest, caller: CallerOf, services: ServicesOf, response: Response) -> ReaderView:
+async def create_reader(
+    body: ReaderRequest, caller: CallerOf, services: ServicesOf, response: Response, can_confirm: CanConfirm
+) -> ReaderView:
     """Create a reader. If the `external_id` exists, the response is 409; an import changes the existing reader."""
+    if body.needs_confirmation and not can_confirm:
+        raise InvalidReader(f"The reader cannot be stored: {NO_CONFIRMATIONS}.")
     reader = await services.readers.create(caller.name, body.columns | {"reader_id": str(uuid4())})
     response.headers["Location"] = f"/v1/readers/{reader.reader_id}"
     return ReaderView.of(reader)
@@ -51,13 +57,15 @@ async def list_readers(
 
 
 @router.post("/import", responses=BODY_ERRORS, openapi_extra=IMPORT_BODY)
-async def import_readers(request: Request, caller: CallerOf, services: ServicesOf) -> ImportReport:
+async def import_readers(
+    request: Request, caller: CallerOf, services: ServicesOf, can_confirm: CanConfirm
+) -> ImportReport:
     """Create readers, or change those with the same `external_id`: JSON lines, one reader per line, up to 10,000 lines.
 
     Omitted fields of an existing reader do not change, and neither does its status. An invalid line is reported with
     its number; the other lines are imported. Repeating an import changes nothing.
     """
-    return await ReaderImport(services.readers, caller.name).run(request.stream())
+    return await ReaderImport(services.readers, caller.name, can_confirm=can_confirm).run(request.stream())
 
 
 @router.get("/export", response_class=StreamingResponse, responses=EXPORT_RESPONSE)
@@ -88,6 +96,16 @@ async def revoke_links(reader_id: UUID, caller: CallerOf, services: ServicesOf) 
     """Revoke all links of the reader, including the feed; the next mail contains new links."""
     reader = await services.readers.get(reader_id, caller.visible_owner)
     await services.readers.revoke_links(reader.reader_id, await services.readers.link_generation(reader.reader_id))
+
+
+@router.post(
+    "/{reader_id}/resend-confirmation",
+    status_code=HTTPStatus.NO_CONTENT,
+    responses=NOT_FOUND | CONFLICT | MAIL_LIMIT,
+)
+async def resend_confirmation(reader_id: UUID, caller: CallerOf, services: ServicesOf) -> None:
+    """Send an unconfirmed reader another confirmation mail: at most one a day and three in 30 days to an address."""
+    await services.confirmations.resend(reader_id, caller.visible_owner)
 
 
 @router.delete("/{reader_id}", status_code=HTTPStatus.NO_CONTENT, responses=NOT_FOUND)

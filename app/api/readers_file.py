@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from app.api.confirmations import NO_CONFIRMATIONS
 from app.api.reader_libraries import LibraryRequest
 from app.api.reader_models import ImportedReader
 from app.errors import ConfigurationError
@@ -24,7 +25,7 @@ MAX_SHOWN: Final = 80
 """Characters of a wrong value that an error shows."""
 EXAMPLE: Final = "readers.example.toml shows the form"
 COLUMNS: Final = {"key": "external_id", "time": "send_at"} | {
-    name: name for name in ("name", "email", "timezone", "weekdays", "when_empty")
+    name: name for name in ("name", "email", "timezone", "weekdays", "when_empty", "confirm")
 }
 """The columns of fields that are not part of the profile."""
 LIBRARY: Final = "library"
@@ -35,6 +36,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "send_at": "07:00",
     "weekdays": [1, 2, 3, 4, 5, 6, 7],
     "when_empty": "skip",
+    "confirm": False,
     "profile": ReaderProfile().model_dump(mode="json"),
 }
 """The values of fields that an entry omits."""
@@ -64,10 +66,11 @@ class PlacedEntry:
     lines: Mapping[str, int]
 
 
-def read_readers_file(path: Path, environment: Mapping[str, str]) -> list[PlacedEntry]:
+def read_readers_file(path: Path, environment: Mapping[str, str], *, can_confirm: bool = True) -> list[PlacedEntry]:
     """Read and check the whole file. A value `env:NAME` is replaced by the variable NAME of `environment`.
 
-    Raises `InvalidReadersFile`, which lists up to `MAX_ERRORS` errors.
+    `can_confirm`: whether the settings allow confirmation mails. Raises `InvalidReadersFile`, which lists up to
+    `MAX_ERRORS` errors.
     """
     text = _text(path)
     tables = _tables(path, text)
@@ -78,6 +81,8 @@ def read_readers_file(path: Path, environment: Mapping[str, str]) -> list[Placed
         except _Errors as wrong:
             errors += [f"line {lines.get(field, line)}: {problem}" for field, problem in wrong.problems]
             continue
+        if entry.values["confirm"] and not can_confirm:
+            errors.append(f"line {lines.get('confirm', line)}: {NO_CONFIRMATIONS}")
         if entry.key in seen:
             errors.append(
                 f"line {lines.get('key', line)}: the key {entry.key!r} belongs to line {seen[entry.key]} already"
@@ -238,6 +243,8 @@ def _resolved(value: Any, environment: Mapping[str, str]) -> tuple[Any, list[str
 
 def _problem(error: ErrorDetails, table: Mapping[str, Any]) -> tuple[str, str]:
     """Return the field and the text of an error. It quotes the file, never the value of a variable."""
+    if not error["loc"]:
+        return "confirm", str(error["msg"]).removeprefix("Value error, ")
     path = [str(part + 1) if isinstance(part, int) else part for part in error["loc"] if part != "profile"]
     columns = {column: field for field, column in COLUMNS.items()}
     field = columns.get(path[0], path[0]) if path else "reader"

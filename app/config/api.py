@@ -21,6 +21,22 @@ class ApiSettings(Settings):
     daily_digests: int | None = Field(
         None, ge=0, description="digests that a caller may create per UTC day, 0 or more; unlimited if unset"
     )
+    sign_ups_per_hour: int = Field(
+        60, ge=1, le=10_000, description="sign-ups that /subscribe accepts in an hour, 1 to 10000"
+    )
+    sign_ups_per_network: int = Field(
+        5,
+        ge=1,
+        le=10_000,
+        description="sign-ups that it accepts in an hour from one network (/24 of IPv4, /56 of IPv6), 1 to 10000",
+    )
+    client_address_header: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9-]{1,100}$",
+        description="the header in which your proxy sends the client's address, such as Fly-Client-IP or "
+        "X-Forwarded-For, of which the last address counts; if unset, the address of the connection counts. Set it "
+        "only if all requests pass through that proxy",
+    )
     resend_webhook_secret: WebhookSecrets = Field(
         (),
         description="secrets that verify Resend's webhook: whsec_ and base64, separated by commas; without one the "

@@ -1,8 +1,8 @@
 """Settings that both processes use. The description of a field documents its environment variable."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.config.values import HttpAddress, Seconds, Secrets, SupabaseKey, WebhookSecrets
@@ -64,7 +64,29 @@ class Settings(SupabaseSettings):
     zotero_base_url: HttpAddress = Field(
         "https://api.zotero.org", description="the URL of Zotero's API, which gets the keys of readers' libraries"
     )
+    public_sign_up: bool = Field(
+        False,
+        description="true opens the page /subscribe, where people sign up for digests; needs PUBLIC_URL, LINK_SECRET "
+        "and, on the workers, MAIL_URL",
+    )
+
     environment: Literal["development", "production"] = Field(
         "development", description="development (readable logs) or production (JSON logs)"
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @property
+    def has_links(self) -> bool:
+        """Whether mails have signed links to pages."""
+        return self.public_url is not None and bool(self.link_secret)
+
+    @model_validator(mode="after")
+    def _sign_up_has_links(self) -> Self:
+        values = {"PUBLIC_URL": self.public_url, "LINK_SECRET": self.link_secret}
+        missing = [name for name, value in values.items() if not value]
+        if self.public_sign_up and missing:
+            raise ValueError(
+                f"PUBLIC_SIGN_UP is true without {' and '.join(missing)}: everyone who signs up gets a mail with a "
+                "signed link to a page. Set it, or set PUBLIC_SIGN_UP=false."
+            )
+        return self

@@ -138,6 +138,15 @@ class WorkerSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _sign_up_has_mail(self) -> Self:
+        if self.public_sign_up and self.mail_url is None:
+            raise ValueError(
+                "PUBLIC_SIGN_UP is true without MAIL_URL: this worker could not send the confirmation mails. Set "
+                "MAIL_URL and MAIL_FROM, or set PUBLIC_SIGN_UP=false."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _lease_outlasts_retries(self) -> Self:
         if self.lease_seconds < 3 * self.supabase_call_timeout:
             raise ValueError(

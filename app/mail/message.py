@@ -48,7 +48,8 @@ class Mail:
     subject: str
     text: str
     page: str
-    links: MailLinks
+    links: MailLinks | None
+    """None for a mail that a person requested and that belongs to no list."""
 
 
 def build_message(mail: Mail) -> EmailMessage:
@@ -93,21 +94,28 @@ def _head(mail: Mail) -> EmailMessage:
     """
     if mail.date.tzinfo is None:
         raise ValueError(f"the mail's date {mail.date} has no time zone")
-    unsubscribe = _unsubscribe_link(mail.links.unsubscribe)
     message = EmailMessage(policy=_POLICY)
     message["From"] = _address(mail.sender)
     message["To"] = _address(mail.recipient)
     message["Subject"] = _line(mail.subject, MAX_SUBJECT)
     message["Date"] = mail.date
     message["Message-ID"] = f"<{mail.key}@{mail.sender.domain}>"
-    message["List-Id"] = f"<digest.{mail.sender.domain}>"
-    message["List-Unsubscribe"] = f"<{unsubscribe}>"
-    if unsubscribe.startswith("https://"):
-        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    for name, value in _list_headers(mail):
+        message[name] = value
     message["Auto-Submitted"] = "auto-generated"
     message["MIME-Version"] = "1.0"
     message["Content-Type"] = f'multipart/alternative; boundary="{_boundary(mail.key)}"'
     return message
+
+
+def _list_headers(mail: Mail) -> Iterator[tuple[str, str]]:
+    if mail.links is None:
+        return
+    unsubscribe = _unsubscribe_link(mail.links.unsubscribe)
+    yield "List-Id", f"<digest.{mail.sender.domain}>"
+    yield "List-Unsubscribe", f"<{unsubscribe}>"
+    if unsubscribe.startswith("https://"):
+        yield "List-Unsubscribe-Post", "List-Unsubscribe=One-Click"
 
 
 def _unsubscribe_link(link: str) -> str:

@@ -40,6 +40,7 @@ SIZE_LIMITS: Final[Mapping[str, tuple[int, int]]] = {
 """The least and the largest value of a number."""
 _ERRORS: Final = {
     "form": "These values cannot be saved.",
+    "email": "Enter an e-mail address such as ada@example.org.",
     "timezone": "Enter a time zone name such as Europe/Berlin, America/New_York or UTC.",
     "send_at": "Enter a time of day such as 07:00.",
     "weekdays": "Choose at least one day.",
@@ -108,7 +109,7 @@ def schedule_columns(values: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return ReaderChange.model_validate(values).columns
     except ValidationError as error:
-        raise _field_errors(error) from None
+        raise field_errors(error) from None
 
 
 def preference_values(reader: Reader) -> dict[str, str]:
@@ -140,7 +141,7 @@ def preference_columns(reader: Reader, values: Mapping[str, str]) -> dict[str, A
     try:
         profile = ReaderProfileRequest.model_validate(reader.profile.model_dump() | changes)
     except ValidationError as error:
-        raise _field_errors(error) from None
+        raise field_errors(error) from None
     return {"profile": profile.model_dump(mode="json")}
 
 
@@ -150,12 +151,19 @@ def _value(form: Form, field: str, stored: str) -> str:
     return values[0] if len(values) == 1 else stored
 
 
+def single_value(form: Form, field: str) -> str:
+    """Return the one value of a field. Raises `InvalidForm` if the form is incomplete."""
+    _require_fields(form, (field,))
+    return form[field][0]
+
+
 def _require_fields(form: Form, fields: Iterable[str]) -> None:
     if any(len(form.get(field, ())) != 1 for field in fields):
         raise InvalidForm({"form": _MISSING_FIELDS})
 
 
-def _field_errors(error: ValidationError) -> InvalidForm:
+def field_errors(error: ValidationError) -> InvalidForm:
+    """Return the messages for the fields that a model refused."""
     problems = error.errors(include_url=False, include_input=False)
     return InvalidForm({str(problem["loc"][0]): _field_message(problem) for problem in problems})
 

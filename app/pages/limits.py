@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.api.reader_models import MAX_EXTERNAL_ID, MAX_TIMEZONE
+from app.config.mail_address import MAX_ADDRESS
 from app.persistence.digests import MAX_QUERY
 
 MAX_FILTER: Final = 200
@@ -13,6 +14,9 @@ MAX_REASON: Final = 500
 
 LIMITS: Final[Mapping[str, int]] = {
     "external_id": MAX_EXTERNAL_ID,
+    "email": MAX_ADDRESS,
+    "library": 30,
+    "library_key": 100,
     "timezone": MAX_TIMEZONE,
     "query": MAX_QUERY,
     "filter": MAX_FILTER,

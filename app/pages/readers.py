@@ -33,7 +33,7 @@ from app.pages.forms import (
 )
 from app.pages.links import MAX_LINK_AGE, Visit, link_of, link_route, visit_of
 from app.pages.rendering import PageRenderer
-from app.pages.timezones import timezones_by_region
+from app.pages.timezones import timezone_choices
 from app.persistence.readers import Reader, ReaderStatus, WhenEmpty
 from app.services import Services
 
@@ -126,15 +126,7 @@ def _status_routes(router: APIRouter, pages: PageRenderer) -> None:
 
 def _schedule_routes(router: APIRouter, pages: PageRenderer) -> None:
     def page(visit: Visit, reader: Reader, values: Mapping[str, Any], **outcome: Any) -> HTMLResponse:
-        zones = timezones_by_region()
-        listed = {name for names in zones.values() for name in names}
-        context: dict[str, Any] = {
-            "days": _DAYS,
-            "zones": zones,
-            # UTC is in no region; a reader may have another name that the database knows.
-            "own_zones": sorted({"UTC", values["timezone"]} - listed - {""}),
-            "choices_when_empty": _WHEN_EMPTY,
-        }
+        context = {"days": _DAYS, "choices_when_empty": _WHEN_EMPTY} | timezone_choices(values["timezone"])
         return _form_page(pages, "schedule.html.j2", visit=visit, reader=reader, values=values, **context, **outcome)
 
     @router.get("/schedule/{token}")

@@ -4,6 +4,7 @@ from functools import cache
 
 from fastapi import APIRouter
 
+from app.pages.confirmation import confirmation_router
 from app.pages.home import home_router
 from app.pages.item_pages import item_router
 from app.pages.landing import landing_router
@@ -15,6 +16,7 @@ from app.pages.reader_library import library_router
 from app.pages.readers import readers_router
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
+from app.pages.subscribe import subscribe_router
 
 
 def pages_router() -> APIRouter:
@@ -23,6 +25,8 @@ def pages_router() -> APIRouter:
     router = APIRouter()
     router.include_router(static.router())
     router.include_router(landing_router(pages))
+    router.include_router(confirmation_router(pages))
+    router.include_router(subscribe_router(pages))
     router.include_router(readers_router(pages))
     # Before the home pages, whose addresses end with a day.
     router.include_router(import_router(pages))

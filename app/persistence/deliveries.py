@@ -18,7 +18,7 @@ from app.persistence.outcomes import MAX_TEXT, Lease
 from app.persistence.paging import encode_cursor
 from app.persistence.repository import Repository
 
-DeliveryKind = Literal["digest", "welcome", "download_link", "delete_link"]
+DeliveryKind = Literal["digest", "welcome", "confirmation", "download_link", "delete_link"]
 
 
 class DeliveryStatus(StrEnum):
@@ -69,7 +69,7 @@ class MailParts(Frozen):
     email: str
     link_generation: int
     digest: StoredDigest | None = None
-    """None if it was removed, and for mails of other kinds."""
+    """None for other kinds of mail, or if the digest was removed."""
 
 
 class Send(Frozen):

@@ -58,6 +58,20 @@ class PrunedRecords:
         return max(self.deliveries, self.audit_entries, self.pauses)
 
 
+@dataclass(frozen=True, slots=True)
+class PrunedSignUps:
+    """How many rows one batch removed of readers that were never confirmed, sign-ups and addresses with mails."""
+
+    readers: int
+    sign_ups: int
+    addresses: int
+
+    @property
+    def largest(self) -> int:
+        """The largest count. Less than a full batch means that nothing is left to remove."""
+        return max(self.readers, self.sign_ups, self.addresses)
+
+
 class Maintenance(Repository):
     """Removes old rows in batches, and reads the statistics of the queue."""
 
@@ -99,4 +113,13 @@ class Maintenance(Repository):
             p_delivery_days=delivery_days,
             p_audit_days=audit_days,
             p_batch=self.batch,
+        )
+
+    async def prune_sign_ups(self) -> PrunedSignUps:
+        """Remove a batch of readers that were not confirmed within a week, and of records that no limit counts.
+
+        Raises `SupabaseError`.
+        """
+        return await self._call(
+            "prune_sign_ups", "remove readers that were never confirmed", PrunedSignUps, p_batch=self.batch
         )

@@ -35,9 +35,14 @@ class ReaderProfile(DigestSize, Preferences):
 
 
 class ReaderStatus(StrEnum):
-    """Whether a reader gets digests. `unsubscribed`: the reader chose it; `bounced`: the mails were returned."""
+    """Whether a reader gets digests.
+
+    `unconfirmed`: it gets nothing but a confirmation mail; `unsubscribed`: the reader chose it; `bounced`: the mails
+    were returned.
+    """
 
     ACTIVE = "active"
+    UNCONFIRMED = "unconfirmed"
     PAUSED = "paused"
     UNSUBSCRIBED = "unsubscribed"
     BOUNCED = "bounced"
@@ -93,7 +98,7 @@ class Readers(Repository):
     """Stores readers. An `owner` of None means the readers of all owners, for admins."""
 
     async def create(self, owner: str, reader: Mapping[str, Any]) -> Reader:
-        """Create a reader from the columns in `reader`, which include `reader_id`, and `welcome`.
+        """Create a reader from the columns in `reader`, which include `reader_id`, `welcome` and `confirm`.
 
         Raises `ReaderExists` if the owner has a reader with this external_id, `InvalidReader`, `SupabaseError`.
         """

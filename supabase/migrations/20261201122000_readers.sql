@@ -88,7 +88,8 @@ create table public.readers (
     send_at          time        check (send_at < '24:00' and extract(second from send_at) = 0),
     weekdays         smallint[]  not null default '{1,2,3,4,5,6,7}' check (public.weekdays_are_valid(weekdays)),
     when_empty       text        not null default 'skip' check (when_empty in ('notify', 'skip')), -- if nothing is new
-    status           text        not null default 'active' check (status in ('active', 'paused', 'unsubscribed', 'bounced')),
+    status           text        not null default 'active' check (
+                                     status in ('active', 'unconfirmed', 'paused', 'unsubscribed', 'bounced')),
     status_reason    text        check (char_length(status_reason) <= 2000),
     -- Written only by public.schedule_reader() and public.enqueue_due():
     next_due_at      timestamptz,
@@ -101,6 +102,7 @@ create table public.readers (
     unique (owner, external_id),
     constraint readers_timezone_and_time check ((timezone is null) = (send_at is null)),
     constraint readers_email_check check (public.is_mail_address(email)),
+    constraint readers_unconfirmed_email check (status <> 'unconfirmed' or email is not null),
     constraint readers_overdue check ((overdue_day is null) = (overdue_at is null))
 );
 

@@ -27,9 +27,11 @@ begin
         values (
             target.reader_id, p_owner, target.external_id, target.user_id, target.name, target.email,
             coalesce(target.profile, '{}'), target.timezone, target.send_at, coalesce(target.weekdays, '{1,2,3,4,5,6,7}'),
-            coalesce(target.when_empty, 'skip'), coalesce(target.status, 'active'), target.status_reason);
+            coalesce(target.when_empty, 'skip'),
+            case when (p_reader -> 'confirm')::boolean then 'unconfirmed' else coalesce(target.status, 'active') end,
+            target.status_reason);
         if coalesce((p_reader -> 'welcome')::boolean, false) then
-            perform public.create_welcome(target.reader_id);
+            perform public.welcome_reader(target.reader_id);
         end if;
         return jsonb_build_object('reader_id', target.reader_id, 'outcome', 'created');
     elsif not p_change then

@@ -8,9 +8,10 @@ create table public.deliveries (
                                                         -- provider's idempotency key are; of a link: from the caller
     owner       text        not null,
     reader_id   uuid        not null,
-    kind        text        not null check (kind in ('digest', 'welcome', 'download_link', 'delete_link')),
+    kind        text        not null check (kind in (
+                                'digest', 'welcome', 'confirmation', 'download_link', 'delete_link')),
     local_day   date        not null,
-    digest_id   uuid,                                   -- the task that wrote the digest; null for a welcome
+    digest_id   uuid,                                   -- the task that wrote the digest; null for other kinds
     task_id     uuid,                                   -- the task that sends it
     tasks       smallint    not null default 0,         -- number of such tasks: 1, plus 1 each time an admin sends it again
     status      text        not null default 'pending'

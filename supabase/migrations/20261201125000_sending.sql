@@ -8,6 +8,9 @@ declare
     is_link boolean := p_delivery.kind in ('download_link', 'delete_link');
 begin
     select * into reader from public.readers where reader_id = p_delivery.reader_id;
+    if p_delivery.kind = 'confirmation' then
+        return public.reason_to_skip_confirmation(p_delivery, reader);
+    end if;
     return case
         when exists (select from public.readers_private
                       where reader_id = p_delivery.reader_id and erase_requested_at is not null)
@@ -101,6 +104,9 @@ begin
     if d.status <> 'sending' or d.token <> p_token then
         paused := public.deliveries_paused();
         skip := public.reason_to_skip(d);
+        if d.kind = 'confirmation' and skip is null and paused is null then
+            skip := public.acquire_confirmation_mail(d);
+        end if;
         if d.status = 'sending' then
             doubt := public.reason_for_doubt(d, p_repeatable_seconds, p_sender_id, skip, paused);
             if doubt is not null then
@@ -167,7 +173,7 @@ begin
      where delivery_id = p_delivery_id;
     if p_bounce then
         update public.readers set status = 'bounced', status_reason = left(p_reason, 2000)
-         where reader_id = d.reader_id and status = 'active';
+         where reader_id = d.reader_id and status in ('active', 'unconfirmed');
     end if;
     return true;
 end
@@ -182,7 +188,7 @@ begin
     with there as materialized (
         select reader_id from public.readers
          where lower(email) in (select lower(each) from unnest(p_addresses) each)
-           and (status in ('active', 'paused') or (p_complaint and status = 'bounced'))
+           and (status in ('active', 'unconfirmed', 'paused') or (p_complaint and status = 'bounced'))
          order by owner, external_id for update)
     update public.readers r
        set status = case when p_complaint then 'unsubscribed' else 'bounced' end, status_reason = left(p_reason, 2000)

@@ -38,6 +38,7 @@ RULES = {
     "PATCH /v1/readers/{reader_id}": FOREIGN,
     "DELETE /v1/readers/{reader_id}": FOREIGN,
     "POST /v1/readers/{reader_id}/revoke-links": FOREIGN,
+    "POST /v1/readers/{reader_id}/resend-confirmation": FOREIGN,
     "GET /v1/readers/{reader_id}/saved.bib": FOREIGN,
     "GET /v1/readers/{reader_id}/saved.ris": FOREIGN,
     "POST /v1/readers/{reader_id}/papers": FOREIGN,

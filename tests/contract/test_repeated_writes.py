@@ -9,6 +9,7 @@ from supabase import AsyncClient
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.condition_states import ConditionStates
+from app.persistence.confirmations import Confirmations
 from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
@@ -26,6 +27,7 @@ from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.readers_file import ReadersFile
 from app.persistence.schedule import Schedule
+from app.persistence.sign_ups import SignUps
 from app.persistence.task_stats import TaskStats
 from app.persistence.tasks import TaskStateManager
 from app.persistence.uploads import Uploads
@@ -39,7 +41,7 @@ CLASSES = (
     *(TaskStateManager, TaskQueue, Digests, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
     *(DistributedRateLimiter, WatchedTasks, Operator, Readers, ReaderPapers, Schedule, Deliveries),
     *(TaskStats, EndedSessions, WorkerConfiguration, Uploads, Imports, ReadersFile, Health, ConditionStates, OwnData),
-    *(ReaderLibraries, LibrarySyncs),
+    *(ReaderLibraries, LibrarySyncs, Confirmations, SignUps),
 )
 
 

@@ -27,6 +27,7 @@ from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
 from tests.contract import (  # noqa: F401  (they register their own)
+    confirmation_scenarios,
     import_scenarios,
     library_scenarios,
     operator_scenarios,

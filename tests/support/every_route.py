@@ -20,7 +20,12 @@ from tests.support.operators import ROOT_KEY, Operator, dead_tasks, furnish
 from tests.support.tasks import insert_tasks
 from tests.support.visitors import A_READER, SECRET, TODAY, WORDS, digest_of, give_digest
 
-SETTINGS = {"link_secret": SECRET, "resend_webhook_secret": HOOK_SECRET}
+SETTINGS = {
+    "link_secret": SECRET,
+    "resend_webhook_secret": HOOK_SECRET,
+    "public_url": "http://digest.example",
+    "public_sign_up": "true",
+}
 """The settings, besides the operators, that every route needs."""
 
 PAPER = item_of(ArticleKind.PAPER, 1, None, 0.9)
@@ -83,6 +88,7 @@ async def system_of(http: httpx.AsyncClient, database: asyncpg.Connection) -> Sy
     papers = await http.post(f"/v1/readers/{reader_id}/papers", json=_papers())
     fetch = await http.post("/v1/fetches", json={"source_date": "2026-03-04"})
     other = (await http.post("/v1/readers", json={"name": "Cy"})).json()["reader_id"]
+    unconfirmed = {"name": "Di", "email": "di@example.org", "confirm": True}
     headers = {"Content-Type": "application/x-bibtex"}
     imported = await http.post(f"/v1/readers/{reader_id}/papers", content=BIBTEX, headers=headers)
     deliveries = await _ids(database, "select delivery_id from public.deliveries where status = 'in_doubt'")
@@ -102,6 +108,7 @@ async def system_of(http: httpx.AsyncClient, database: asyncpg.Connection) -> Sy
         "pending": await _ids(database, "select task_id from public.queue where kind = 'digest' and not dead_letter"),
         "fetch": fetch.json()["task_id"],
         "other_reader": other,
+        "unconfirmed": (await http.post("/v1/readers", json=unconfirmed)).json()["reader_id"],
         "import": imported.json()["task_id"],
         "download": links["download_link"][0],
         "delete": links["delete_link"][0],
@@ -159,6 +166,7 @@ def _readers(system: System) -> Iterator[Request]:
     assert len(lines) > MEGABYTE
     yield Request("POST /v1/readers/import", sent={"content": lines})
     yield Request(f"PATCH {one}", sent={"json": {"name": "Ada"}})
+    yield Request(f"POST {one}/resend-confirmation", 204, {"reader_id": system.ids["unconfirmed"]})
     yield Request(f"POST {one}/papers", sent={"content": " " * MEGABYTE + json.dumps(_papers())})
     yield Request(f"GET {one}/papers")
     library = {"content": BIBTEX, "headers": {"Content-Type": "application/x-bibtex"}}
@@ -221,6 +229,10 @@ def _links(system: System) -> Iterator[Request]:
     def at(purpose: str, **places: Any) -> dict[str, Any]:
         return {"token": links.sign(purpose, link), **places}
 
+    waiting = links.sign("confirm", Link(UUID(system.ids["unconfirmed"]), 1, TODAY))
+    yield from (Request(f"{method} /r/confirm/{{token}}", places={"token": waiting}) for method in ("GET", "POST"))
+    yield Request("GET /subscribe")
+    yield Request("POST /subscribe", 202, sent={"data": SIGN_UP})
     name = item_name(PAPER.article)
     yield Request("GET /r/page/{token}", places=at("page"))
     for purpose, form in _FORMS.items():
@@ -257,6 +269,8 @@ def _links(system: System) -> Iterator[Request]:
     }
     yield from (Request(f"{method} /r/delete:{{item}}/{{token}}", places=delete) for method in ("GET", "POST"))
 
+
+SIGN_UP = {"email": "ed@example.org", "interests": "ice", "timezone": "Europe/Berlin", "send_at": "07:00"}
 
 _FORMS: dict[str, dict[str, Any]] = {
     "schedule": {"timezone": "Europe/Berlin", "send_at": "07:00", "weekdays": ["1", "2"], "when_empty": "skip"},

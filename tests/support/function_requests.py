@@ -9,6 +9,7 @@ from app.models.articles import Article, ArticleKind, EditionStatus
 from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.condition_states import ConditionCallback, ConditionStates
+from app.persistence.confirmations import Confirmations
 from app.persistence.deliveries import Deliveries, DeliveryStatus
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions, Reading
@@ -26,6 +27,7 @@ from app.persistence.readers import Readers
 from app.persistence.readers_file import FileEntry, ReadersFile
 from app.persistence.schedule import Schedule
 from app.persistence.schema import Schema
+from app.persistence.sign_ups import SignUpLimits, SignUps
 from app.persistence.task_stats import TaskCounts, TaskStats
 from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import WatchedTasks
@@ -276,4 +278,22 @@ FLEETS = [
         "release_permit", p_name="arxiv", p_token=str(ONE), p_pause_seconds=5.0),
 ]  # fmt: skip
 
-FUNCTION_CALLS = [*TASKS, *DELIVERIES, *ITEMS, *READERS, *OWN_DATA, *IMPORTS, *LIBRARIES, *OPERATORS, *FLEETS]
+CONFIRMATIONS = [
+    rpc(f"confirm the address of reader {ONE}", lambda c: Confirmations(c).confirm(ONE, 3, DAY),
+        "confirm_reader", p_reader_id=str(ONE), p_generation=3, p_day="2026-01-02"),
+    rpc(f"request a confirmation of reader {ONE}", lambda c: Confirmations(c).resend(ONE),
+        "resend_confirmation", p_reader_id=str(ONE), p_owner=None),
+    rpc(f"request a confirmation of reader {ONE}", lambda c: Confirmations(c).resend(ONE, "web"),
+        "resend_confirmation", p_reader_id=str(ONE), p_owner="web"),
+    rpc("accept a sign-up", lambda c: SignUps(c).accept(
+            TWO, "web", {"name": "a\0b"}, "192.0.2.0/24", SignUpLimits(60, 5)),
+        "sign_up", p_sign_up_id=str(TWO), p_owner="web", p_reader={"name": "ab"}, p_network="192.0.2.0/24",
+        p_per_hour=60, p_per_network=5),
+    rpc("read the figures of the sign-ups", lambda c: SignUps(c).figures(), "sign_up_figures"),
+    rpc("remove readers that were never confirmed", lambda c: Maintenance(c, batch=7).prune_sign_ups(),
+        "prune_sign_ups", p_batch=7),
+]  # fmt: skip
+
+FUNCTION_CALLS = [
+    *(*CONFIRMATIONS, *TASKS, *DELIVERIES, *ITEMS, *READERS, *OWN_DATA, *IMPORTS, *LIBRARIES, *OPERATORS, *FLEETS)
+]

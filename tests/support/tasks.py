@@ -189,6 +189,9 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "uploads",
         "upload_pieces",
         "deliveries",
+        "confirmations",
+        "confirmation_mails",
+        "sign_ups",
         "sources",
         "task_stat_reports",
         "task_stats",
@@ -229,6 +232,7 @@ VOLATILE = frozenset(
     | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "response", "details", "audit_id"}
     | {"held_until", "next_at", "begun_at", "ended_at", "token", "claimed_by", "skip_after", "enqueued_at"}
     | {"connected_at", "next_sync_at", "claimed_until", "synced_at"}
+    | {"requested_at", "confirmed_at", "first_at", "last_at"}
     | {"succeeded_at", "failed_at", "failing_since", "reported_at", "touched_at"}
     | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
 )

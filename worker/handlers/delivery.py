@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from app.config.mail_address import Mailbox
 from app.digest.rendering import DigestRenderer
 from app.errors import LeaseLost, PermanentError, SupabaseUnavailable
-from app.links import Link, Links
+from app.links import CONFIRM, Link, Links
+from app.mail.confirmation_mail import confirmation_message
 from app.mail.digest_mail import digest_message
 from app.mail.footer import MailLinks
 from app.mail.link_mail import LINK_PURPOSES, link_message, link_url
@@ -72,8 +73,10 @@ class MailWriter:
             "sender": self._sender,
             "recipient": Mailbox(parts.email, parts.name),
             "date": parts.created_at,
-            "links": self._links_for(parts),
         }
+        if parts.kind == "confirmation":
+            return confirmation_message(**common, link=self._confirm_link(parts)), key
+        common["links"] = self._links_for(parts)
         match parts.kind:
             case "welcome":
                 return welcome_message(**common), key
@@ -91,6 +94,11 @@ class MailWriter:
             raise ValueError("links need LINK_SECRET and PUBLIC_URL, as the API has them")
         link = Link(parts.reader_id, parts.link_generation, parts.local_day)
         return link_url(self._links, kind, parts.delivery_id, link)
+
+    def _confirm_link(self, parts: MailParts) -> str:
+        if self._links is None:
+            raise ValueError("a confirmation needs a link to a page: set PUBLIC_URL and LINK_SECRET on the worker")
+        return self._links.url(CONFIRM, Link(parts.reader_id, parts.link_generation, parts.local_day))
 
     def _links_for(self, parts: MailParts) -> MailLinks:
         if self._links is None:

@@ -1,4 +1,4 @@
-"""Removes old tasks, editions, digests, deliveries and audit entries, and expired rows, once an hour."""
+"""Removes old tasks, editions, digests, deliveries, audit entries and unconfirmed readers, once an hour."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from app.persistence.maintenance import Maintenance, PrunedRecords, Removed
+from app.persistence.maintenance import Maintenance, PrunedRecords, PrunedSignUps, Removed
 from worker.periodic.repetition import repeat
 
 log = structlog.get_logger(__name__)
@@ -51,8 +51,11 @@ class Retention:
         await self._empty("digests", lambda: maintenance.retain_digests(digest_days=self._digest_days))
         days = {"delivery_days": self._delivery_days, "audit_days": AUDIT_RETENTION_DAYS}
         await self._empty("records", lambda: maintenance.prune_records(**days))
+        await self._empty("sign_ups", maintenance.prune_sign_ups)
 
-    async def _empty(self, name: str, remove: Callable[[], Awaitable[Removed | PrunedRecords | int]]) -> None:
+    async def _empty(
+        self, name: str, remove: Callable[[], Awaitable[Removed | PrunedRecords | PrunedSignUps | int]]
+    ) -> None:
         while True:
             removed = await remove()
             log.info("retention", **{name: removed})

@@ -37,10 +37,11 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
 
     @router.get("", status_code=HTTPStatus.OK)
     async def show_overview(session: OperatorOf, services: ServicesOf, request: Request) -> Response:
-        overview, audit_log, groups = await asyncio.gather(
+        overview, audit_log, groups, sign_ups = await asyncio.gather(
             services.operator.overview(hours=HOURS),
             services.operator.audit_entries(limit=RECENT_ACTIONS),
             services.operator.failure_groups(limit=SHOWN_GROUPS),
+            services.sign_ups.figures(),
         )
         return pages.page(
             "ops/overview.html.j2",
@@ -56,6 +57,8 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
             hours=HOURS,
             charts={kind.kind: charts_of(overview.task_stats, kind.kind) for kind in overview.kinds},
             readers=readers_by_status(overview),
+            sign_ups=sign_ups,
+            settings=request.app.state.settings,
             known_kinds=KINDS,
             no_mail_sender=no_mail_sender(overview),
             health=health_of(overview),

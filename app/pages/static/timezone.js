@@ -1,13 +1,13 @@
-// Offers the browser's time zone on the schedule form. A form without a time zone gets it at once; any other keeps its value until
-// the reader presses the button.
+// Offers the browser's time zone in the list #timezone. A list without a choice gets it at once, and so does the sign-up form, on which
+// UTC is the default; on the schedule form, any other value stays until the reader presses the button.
 "use strict";
 const field = document.getElementById("timezone");
 const offer = document.getElementById("timezone-offer");
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone && zone !== field.value && [...(field.options ?? [])].some((option) => option.value === zone)) {
-  if (field.value === "") {
+  if (field.value === "" || (!offer && field.value === "UTC")) {
     field.value = zone;
-  } else {
+  } else if (offer) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "quiet";

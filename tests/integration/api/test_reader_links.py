@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-import app.pages.readers
+import app.pages.timezones
 from app.config import ApiSettings
 from app.pages.rendering import SECURITY_HEADERS
 from app.persistence.readers import Readers, ReaderStatus
@@ -246,7 +246,7 @@ async def test_wrong_values_stay_in_their_fields(visitor: Visitor) -> None:
 async def test_without_a_list_of_time_zones_the_name_is_typed(
     visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app.pages.readers, "timezones_by_region", dict)
+    monkeypatch.setattr(app.pages.timezones, "timezones_by_region", dict)
     assert '<input id="timezone" name="timezone" value="Europe/Berlin"' in (await visitor.get("schedule")).text
     assert (await visitor.post("schedule", **SCHEDULE)).status_code == 200
     assert (await visitor.now).timezone == "Pacific/Auckland"

@@ -76,3 +76,16 @@ def test_readers_who_deleted_their_data_are_reported(
         summary, erased = capsys.readouterr().out.splitlines()
         assert summary == f"file     {counts}, 0 refused; 1 deleted by the reader, not created again"
         assert erased == "line 6: the reader 'bob' was deleted by the reader, not created again"
+
+
+def test_a_reader_that_must_confirm_needs_the_links_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '[[reader]]\nkey = "ada"\nname = "Ada"\nemail = "ada@example.org"\nconfirm = true\n'
+    assert run(tmp_path, text) == 1
+    assert "set PUBLIC_URL and LINK_SECRET" in capsys.readouterr().err
+    monkeypatch.setenv("PUBLIC_URL", "https://digest.example.org")
+    monkeypatch.setenv("LINK_SECRET", "0123456789abcdef")
+    for outcome in ("1 created, 0 changed, 0 unchanged", "0 created, 0 changed, 1 unchanged"):
+        assert run(tmp_path, text) == 0
+        assert outcome in capsys.readouterr().out

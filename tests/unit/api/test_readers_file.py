@@ -177,3 +177,18 @@ def test_an_invalid_library_is_reported_without_its_key(library: str, problem: s
     (found,) = refusal(text, tmp_path, ADAS_KEY=ZOTERO_KEY, WRONG="wrong key")
     assert found.startswith(f"line 5: {problem}")
     assert (ZOTERO_KEY in found, "wrong key" in found) == (False, False)
+
+
+def test_a_reader_that_must_confirm_has_an_address(tmp_path: Path) -> None:
+    (placed,) = read(f'{ADA}email = "ada@example.org"\nconfirm = true\n', tmp_path)
+    assert placed.entry.values["confirm"] is True
+    assert refusal(f"{ADA}confirm = true\n", tmp_path) == [
+        "line 5: confirm needs an email, to which the confirmation mail is sent"
+    ]
+
+
+def test_a_reader_that_must_confirm_needs_links(tmp_path: Path) -> None:
+    file = tmp_path / "readers.toml"
+    file.write_text(f'{ADA}email = "ada@example.org"\nconfirm = true\n', encoding="utf-8")
+    with pytest.raises(InvalidReadersFile, match="line 6: confirm needs a link to a page: set PUBLIC_URL"):
+        read_readers_file(file, {}, can_confirm=False)

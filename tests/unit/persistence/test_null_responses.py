@@ -21,6 +21,7 @@ NULLABLE = {
     "upsert_reader_papers", "redeliver", "replay_task", "resolve_for_operator", "open_upload", "finish_upload",
     "begin_import", "import_entries", "read_piece", "request_link", "read_library", "connect_library",
     "begin_key_check", "claim_library", "hold_library", "library_versions", "task_details",
+    "resend_confirmation",
 }  # fmt: skip
 SWALLOWED = {"breaker_try", "breaker_failure", "breaker_success", "cache_get", "cache_put"}
 """Called by classes that fall back to local state without Supabase; the tests below cover them."""

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from app.errors import SupabaseUnavailable
 from app.models.tasks import TaskKind
 from app.persistence.circuit_breaker import CircuitBreakers
-from app.persistence.maintenance import Maintenance, PrunedRecords, Removed
+from app.persistence.maintenance import Maintenance, PrunedRecords, PrunedSignUps, Removed
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.schedule import Schedule
@@ -26,6 +26,7 @@ from worker.periodic.task_stats import Tally, TaskStatsReporter
 WORKER = UUID(int=7)
 REMOVED = Removed(1, 2, 3, 4, 5, 6, 7, 8)
 PRUNED = PrunedRecords(1, 2, 3)
+PRUNED_SIGN_UPS = PrunedSignUps(1, 2, 3)
 
 
 class Quarter(Random):
@@ -41,7 +42,7 @@ class UnreachableSupabase:
     async def away(self, *_arguments: Any, **_named: Any) -> Any:
         raise SupabaseUnavailable("away")
 
-    retain = retain_digests = prune_records = enqueue_due = to_look_up = report = away
+    retain = retain_digests = prune_records = prune_sign_ups = enqueue_due = to_look_up = report = away
 
 
 class ScriptedSupabase:
@@ -64,6 +65,10 @@ class ScriptedSupabase:
     async def prune_records(self, **days: int) -> PrunedRecords:
         self.calls.append(days)
         return PRUNED
+
+    async def prune_sign_ups(self) -> PrunedSignUps:
+        self.calls.append("sign-ups")
+        return PRUNED_SIGN_UPS
 
     async def enqueue_due(self) -> int:
         return self._due
@@ -153,7 +158,8 @@ async def test_retention_logs_what_it_removed(monkeypatch: pytest.MonkeyPatch) -
     records = {"delivery_days": 5, "audit_days": 365}
     assert supabase.calls[:3] == [{"task_days": 5, "edition_days": 2}, {"digest_days": 3}, records]
     about = {"event": "retention", "log_level": "info"}
-    assert logged[:3] == [{**about, "removed": REMOVED}, {**about, "digests": 9}, {**about, "records": PRUNED}]
+    removed = {"removed": REMOVED, "digests": 9, "records": PRUNED, "sign_ups": PRUNED_SIGN_UPS}
+    assert logged[:4] == [{**about, name: value} for name, value in removed.items()]
 
 
 @pytest.mark.parametrize(("due", "logged"), [(3, [{"event": "schedule", "log_level": "info", "due": 3}] * 2), (0, [])])
