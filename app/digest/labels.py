@@ -7,14 +7,12 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from app.model_fallbacks import excerpts_notice
-from app.models.articles import SAMPLE_CATEGORY, Article
 from app.models.digests import Digest, DigestItem
+from app.sources.bylines import byline, sections
 from app.sources.names import missing_sources, source_name
 from app.sources.paper_links import links_of, venue
 from app.sources.text import safe_link
 
-_SHOWN_AUTHORS: Final = 4
-_SHOWN_CATEGORIES: Final = 3
 _SHOWN_TERMS: Final = 4
 
 
@@ -34,17 +32,6 @@ def _day(value: date) -> str:
     return f"{value:%A}, {value.day} {value:%B %Y}"
 
 
-def _byline(article: Article) -> str:
-    names = article.authors[:_SHOWN_AUTHORS]
-    others = len(article.authors) - len(names)
-    return ", ".join(names) + (f" and {others} others" if others > 1 else " and another" if others else "")
-
-
-def _sections(article: Article) -> str:
-    names = [name for name in article.categories if name != SAMPLE_CATEGORY]
-    return ", ".join(names[:_SHOWN_CATEGORIES])
-
-
 def _missing(digest: Digest) -> str:
     """Return the sentence about sources that could not be read; empty if there are none."""
     return missing_sources(digest.edition_status, digest.source_errors)
@@ -53,14 +40,14 @@ def _missing(digest: Digest) -> str:
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "link": safe_link,
     "day": _day,
-    "byline": _byline,
+    "byline": byline,
     "origin": source_name,
     "paper_links": links_of,
     "venue": venue,
     "missing": _missing,
     "lang": lang_attributes,
     "excerpts_notice": excerpts_notice,
-    "sections": _sections,
+    "sections": sections,
     "matched_words": _matched_words,
     "percent": lambda score: round(100 * score),
 }

@@ -7,16 +7,15 @@ from typing import Final
 
 from app.mail.footer import MailLinks, text_footer
 from app.model_fallbacks import excerpts_notice
-from app.models.articles import SAMPLE_CATEGORY, Article
+from app.models.articles import Article
 from app.models.digests import AnalysisMethod, Digest, DigestItem
+from app.sources.bylines import byline, sections
 from app.sources.names import missing_sources, source_name
 from app.sources.paper_links import links_of, venue
 from app.sources.text import plain, safe_link
 from app.time_slice import TimeSlice
 
 _WIDTH: Final = 72
-_SHOWN_AUTHORS: Final = 4
-_SHOWN_CATEGORIES: Final = 3
 _MAX_LINE: Final = 300
 _MAX_PARAGRAPH: Final = 2_000
 
@@ -89,12 +88,9 @@ def _item(number: int, item: DigestItem, model: str | None, links: MailLinks) ->
 
 
 def _provenance(article: Article) -> str:
-    names = article.authors[:_SHOWN_AUTHORS]
-    others = len(article.authors) - len(names)
-    more = f" and {others} others" if others > 1 else " and another" if others else ""
-    sections = [name for name in article.categories if name != SAMPLE_CATEGORY][:_SHOWN_CATEGORIES]
-    where = ", ".join([source_name(article.source), *sections])
-    return f"By {', '.join(names)}{more} ({where})" if names else where
+    where = ", ".join(filter(None, [source_name(article.source), sections(article)]))
+    names = byline(article)
+    return f"{names} ({where})" if names else where
 
 
 def wrapped(text: str, indent: str = "", *, first: str | None = None) -> str:
