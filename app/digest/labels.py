@@ -11,16 +11,25 @@ from app.models.digests import Digest, DigestItem
 from app.sources.bylines import byline, sections
 from app.sources.names import missing_sources, source_name
 from app.sources.paper_links import links_of, venue
-from app.sources.text import safe_link
+from app.sources.text import safe_link, shorten
 
 _SHOWN_TERMS: Final = 4
+_PREVIEWED: Final = 3
+_MAX_PREVIEW_TITLE: Final = 110
 
 
 def _matched_words(item: DigestItem) -> list[str]:
-    """Return the matched terms of an item that its reason does not already contain."""
+    """Return the matched terms that the reader sees in the item and that its reason does not already contain."""
     named = item.reason.casefold()
     words = dict.fromkeys(word for reason in item.reasons for word in reason.words)
-    return [word for word in words if word not in named][:_SHOWN_TERMS]
+    visible = " ".join((item.article.title, item.summary, *item.key_points)).casefold() if words else ""
+    return [word for word in words if word not in named and word.casefold() in visible][:_SHOWN_TERMS]
+
+
+def preview(digest: Digest) -> str:
+    """Return what mail programs show beside the subject: the titles of the three best items, or the introduction."""
+    titles = (shorten(item.article.title, _MAX_PREVIEW_TITLE) for item in digest.best[:_PREVIEWED])
+    return " \N{MIDDLE DOT} ".join(filter(None, titles)) or digest.introduction
 
 
 def lang_attributes(item: DigestItem) -> Markup:
@@ -43,6 +52,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "byline": byline,
     "origin": source_name,
     "paper_links": links_of,
+    "preview": preview,
     "venue": venue,
     "missing": _missing,
     "lang": lang_attributes,
