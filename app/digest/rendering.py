@@ -32,8 +32,7 @@ class DigestRenderer:
         environment.filters |= FILTERS
         self._template = environment.get_template("digest.html.j2")
         style, at, media = _SPACE.sub("", (TEMPLATES / "digest.css").read_text(encoding="utf-8")).partition("@media")
-        # The project's own files, which need no escaping.
-        self._style, self._media = Markup(style), Markup(at + media)  # noqa: S704
+        self._style, self._media = Markup(style), Markup(at + media)  # noqa: S704  (the project's own files)
 
     async def render(self, digest: Digest, links: PageLinks | None = None) -> str:
         """Return the page, in a mail with the reader's `links`.

@@ -83,9 +83,9 @@ def with_footer(page: str, links: MailLinks, omitted: int) -> str:
     )
     note = f"<p {_PARAGRAPH}>{_omission(omitted)}{_link_to_all(links)}</p>" if omitted else ""
     footer = (
-        '<div class="mail-foot" style="max-width: 680px; margin: 0 auto; padding: 18px; text-align: center; '
+        '<footer class="mail-foot" style="max-width: 680px; margin: 0 auto; padding: 18px; text-align: center; '
         f"font-family: Georgia, 'Times New Roman', Times, serif; font-size: 13px; line-height: 1.7; color: #6a6358;\">"
-        f"{note}<p {_PARAGRAPH}>{anchors}</p></div>"
+        f"{note}<p {_PARAGRAPH}>{anchors}</p></footer>"
     )
     return _before(_before(page, "</head>", _STYLE), "</body>", footer)
 

@@ -4,6 +4,8 @@ from functools import cache
 
 from fastapi import APIRouter
 
+from app.api.problems import ErrorPage
+from app.pages.error_pages import error_page_of
 from app.pages.home import home_router
 from app.pages.item_pages import item_router
 from app.pages.landing import landing_router
@@ -26,9 +28,14 @@ def pages_router() -> APIRouter:
     router.include_router(import_router(pages))
     router.include_router(home_router(pages))
     router.include_router(item_router(pages))
-    router.include_router(exports_router())
+    router.include_router(exports_router(pages))
     router.include_router(ops_router(pages))
     return router
+
+
+def error_page() -> ErrorPage:
+    """Return the function that renders the errors of all other routes as pages."""
+    return error_page_of(_loaded()[1])
 
 
 @cache
