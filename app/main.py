@@ -38,7 +38,7 @@ from app.library_connection import open_library_connections
 from app.links import Links
 from app.mail.bounces import BounceReader
 from app.pages.ops.overview_cache import OverviewCache
-from app.pages.routes import pages_router
+from app.pages.routes import error_page, pages_router
 from app.persistence.watched_tasks import WatchedTasks
 from app.process.metrics import Metrics
 from app.process.private_port import serve_private_port
@@ -99,7 +99,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.metrics = metrics
-    install_problem_handlers(app)
+    install_problem_handlers(app, error_page())
     app.include_router(health.router)
     tasks = (digests, fetches, callbacks, imports, listings)
     protected = (*tasks, readers, reader_libraries, papers, saved, deliveries, admin, metrics_route)

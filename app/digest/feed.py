@@ -11,9 +11,10 @@ from lxml.etree import _Element as Element
 from markupsafe import Markup
 
 from app.digest.labels import lang_attributes
-from app.models.articles import SAMPLE_CATEGORY, Article
+from app.models.articles import Article
 from app.models.digests import AnalysisMethod, DigestItem
 from app.persistence.digests import ArchivedItem
+from app.sources.bylines import categories_of
 from app.sources.paper_links import links_of, venue
 from app.sources.text import MAX_LINK, MAX_NAME, MAX_TITLE, plain, safe_link
 
@@ -69,7 +70,7 @@ def _entry(reader_id: UUID, archived: ArchivedItem) -> Element:
     link = _link(article.url)
     if link:
         entry.append(_E.link(rel="alternate", href=link))
-    sections = [plain(each, MAX_NAME) for each in article.categories if each != SAMPLE_CATEGORY]
+    sections = [plain(each, MAX_NAME) for each in categories_of(article)]
     entry.extend(_E.category(term=section) for section in sections if section)
     entry.append(_E.content(_content(item), type="html"))
     return entry

@@ -7,22 +7,29 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from app.model_fallbacks import excerpts_notice
-from app.models.articles import SAMPLE_CATEGORY, Article
 from app.models.digests import Digest, DigestItem
+from app.sources.bylines import byline, sections
 from app.sources.names import missing_sources, paper_origin, source_name
 from app.sources.paper_links import links_of, venue
-from app.sources.text import safe_link
+from app.sources.text import safe_link, shorten
 
-_SHOWN_AUTHORS: Final = 4
-_SHOWN_CATEGORIES: Final = 3
 _SHOWN_TERMS: Final = 4
+_PREVIEWED: Final = 3
+_MAX_PREVIEW_TITLE: Final = 110
 
 
 def _matched_words(item: DigestItem) -> list[str]:
-    """Return the matched terms of an item that its reason does not already contain."""
+    """Return the matched terms that the reader sees in the item and that its reason does not already contain."""
     named = item.reason.casefold()
     words = dict.fromkeys(word for reason in item.reasons for word in reason.words)
-    return [word for word in words if word not in named][:_SHOWN_TERMS]
+    visible = " ".join((item.article.title, item.summary, *item.key_points)).casefold() if words else ""
+    return [word for word in words if word not in named and word.casefold() in visible][:_SHOWN_TERMS]
+
+
+def preview(digest: Digest) -> str:
+    """Return what mail programs show beside the subject: the titles of the three best items, or the introduction."""
+    titles = (shorten(item.article.title, _MAX_PREVIEW_TITLE) for item in digest.best[:_PREVIEWED])
+    return " \N{MIDDLE DOT} ".join(filter(None, titles)) or digest.introduction
 
 
 def lang_attributes(item: DigestItem) -> Markup:
@@ -34,17 +41,6 @@ def _day(value: date) -> str:
     return f"{value:%A}, {value.day} {value:%B %Y}"
 
 
-def _byline(article: Article) -> str:
-    names = article.authors[:_SHOWN_AUTHORS]
-    others = len(article.authors) - len(names)
-    return ", ".join(names) + (f" and {others} others" if others > 1 else " and another" if others else "")
-
-
-def _sections(article: Article) -> str:
-    names = [name for name in article.categories if name != SAMPLE_CATEGORY]
-    return ", ".join(names[:_SHOWN_CATEGORIES])
-
-
 def _missing(digest: Digest) -> str:
     """Return the sentence about sources that could not be read; empty if there are none."""
     return missing_sources(digest.edition_status, digest.source_errors)
@@ -53,15 +49,16 @@ def _missing(digest: Digest) -> str:
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "link": safe_link,
     "day": _day,
-    "byline": _byline,
+    "byline": byline,
     "origin": source_name,
     "paper_origin": paper_origin,
     "paper_links": links_of,
+    "preview": preview,
     "venue": venue,
     "missing": _missing,
     "lang": lang_attributes,
     "excerpts_notice": excerpts_notice,
-    "sections": _sections,
+    "sections": sections,
     "matched_words": _matched_words,
     "percent": lambda score: round(100 * score),
 }

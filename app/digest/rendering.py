@@ -1,41 +1,41 @@
-"""A digest as one HTML page for mail clients, without scripts and external resources."""
+"""A digest as one HTML page for browsers and mail programs, without scripts and external resources."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from jinja2 import DictLoader, Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from app.digest.labels import FILTERS
-from app.digest.styles import inlined
-from app.models.articles import ItemLinks
-from app.models.digests import AnalysisMethod, Digest
+from app.models.digests import AnalysisMethod, Digest, DigestItem, PageLinks, ReasonKind
 from app.time_slice import TimeSlice
 
-_TEMPLATES: Final = Path(__file__).parent / "templates"
+TEMPLATES: Final = Path(__file__).parent / "templates"
+"""The folder with the templates of items, which the pages of readers use too."""
+_SPACE: Final = re.compile(r"/\*.*?\*/|\s+(?=[{};])|(?<=[{};,])\s+|(?<=:)\s+", re.DOTALL)
 
 
 class DigestRenderer:
-    """Renders digests. The constructor reads the templates and inlines their styles once."""
+    """Renders digests. The constructor compiles the templates once."""
 
     def __init__(self) -> None:
-        style = (_TEMPLATES / "digest.css").read_text(encoding="utf-8")
-        # Styles are inlined into the templates, so that rendered pages with article texts are never parsed.
-        sources = {path.name: inlined(path.read_text(encoding="utf-8"), style) for path in _TEMPLATES.glob("*.j2")}
         environment = Environment(
-            loader=DictLoader(sources),
+            loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,
         )
         environment.filters |= FILTERS
         self._template = environment.get_template("digest.html.j2")
-        # At-rules cannot be inlined: dark mode and small screens stay in the head, for clients that support them.
-        self._style = Markup(style[style.index("@media") :])  # noqa: S704  -- the project's own file
+        style, at, media = _SPACE.sub("", (TEMPLATES / "digest.css").read_text(encoding="utf-8")).partition("@media")
+        self._style, self._media = Markup(style), Markup(at + media)  # noqa: S704  (the project's own files)
 
-    async def render(self, digest: Digest, links_of: ItemLinks | None = None) -> str:
-        """Return the page. In a mail, `links_of` returns the feedback links of an item.
+    async def render(self, digest: Digest, links: PageLinks | None = None) -> str:
+        """Return the page, in a mail with the reader's `links`.
 
         Article texts are escaped, and links that are not http(s) are omitted. Yields to the event loop between items.
         """
@@ -44,14 +44,22 @@ class DigestRenderer:
         pieces = self._template.generate(
             digest=digest,
             style=self._style,
+            media=self._media,
             by_model=by_model,
             by_extract=len(items) - by_model,
-            has_samples=any(item.article.is_sample for item in items),
-            links_of=links_of,
-            changes=list(dict.fromkeys(reason.change for item in items for reason in item.reasons)),
+            links=links,
+            changes=_changes(items, links),
         )
         page, time_slice = [], TimeSlice()
         for piece in pieces:
             page.append(piece)
             await time_slice.checkpoint()
         return "".join(page)
+
+
+def _changes(items: Sequence[DigestItem], links: PageLinks | None) -> dict[str, str | None]:
+    """Return what the reader can change, and the address of the page where."""
+    kinds = {reason.change: reason.kind for item in items for reason in item.reasons}
+    if links is None:
+        return dict.fromkeys(kinds)
+    return {change: links.home if kind is ReasonKind.LIKED else links.preferences for change, kind in kinds.items()}

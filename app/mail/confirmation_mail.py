@@ -5,10 +5,10 @@ A stranger may have entered the address, so the mail contains nothing that was e
 
 from datetime import datetime
 from email.message import EmailMessage
-from html import escape
 from typing import Final
 
 from app.config.mail_address import Mailbox
+from app.mail.letter import LetterLink, letter_page
 from app.mail.message import Mail, MessageKey, build_message
 
 SUBJECT: Final = "Confirm your e-mail address"
@@ -26,11 +26,7 @@ def confirmation_message(
     *, key: MessageKey, sender: Mailbox, recipient: Mailbox, date: datetime, link: str
 ) -> EmailMessage:
     """Return the mail with the signed `link`. It has no links to other pages, and the recipient no name."""
-    page = (
-        '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>Broadsheet</title></head>\n<body>\n'
-        f'<p>{_REQUEST}</p>\n<p><a href="{escape(link)}">Confirm the address</a></p>\n<p>{_OTHERWISE}</p>\n'
-        "</body>\n</html>\n"
-    )
+    page = letter_page(SUBJECT, [_REQUEST, LetterLink("Confirm the address", link), _OTHERWISE])
     return build_message(
         Mail(
             key=key,

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.config.mail_address import Mailbox
 from app.links import Link, Links
-from app.mail.item_links import ItemLinks
+from app.mail.item_links import ItemLinks, item_name
 from app.models.articles import Article
 
 # In the head: mail programs support dark-mode rules only there. All other styles are inlined.
@@ -56,6 +56,12 @@ class MailLinks:
         """Return the feedback links of an item as pairs of label and address."""
         return self.items.of(article) if self.items is not None else ()
 
+    def feedback_on(self, article: Article) -> str | None:
+        """Return the address of the item's buttons on the reader's page of the day."""
+        if self.home is None or self.items is None or self.items.link.day is None:
+            return None
+        return f"{self.home}/{self.items.link.day.isoformat()}#{item_name(article)}"
+
     def labelled(self) -> Iterator[tuple[str, str]]:
         """Yield label and address of each link."""
         for purpose, label in _LABELS.items():
@@ -75,21 +81,30 @@ def with_footer(page: str, links: MailLinks, omitted: int) -> str:
         f'<a href="{escape(address)}" style="color: #6a6358; white-space: nowrap;">{label}</a>'
         for label, address in links.labelled()
     )
-    note = f"<p {_PARAGRAPH}>{_omission_note(omitted, links)}</p>" if omitted else ""
+    note = f"<p {_PARAGRAPH}>{_omission(omitted)}{_link_to_all(links)}</p>" if omitted else ""
     footer = (
-        '<div class="mail-foot" style="max-width: 680px; margin: 0 auto; padding: 18px; text-align: center; '
+        '<footer class="mail-foot" style="max-width: 680px; margin: 0 auto; padding: 18px; text-align: center; '
         f"font-family: Georgia, 'Times New Roman', Times, serif; font-size: 13px; line-height: 1.7; color: #6a6358;\">"
-        f"{note}<p {_PARAGRAPH}>{anchors}</p></div>"
+        f"{note}<p {_PARAGRAPH}>{anchors}</p></footer>"
     )
     return _before(_before(page, "</head>", _STYLE), "</body>", footer)
 
 
-def _omission_note(count: int, links: MailLinks) -> str:
-    items = "1 item is" if count == 1 else f"{count} items are"
-    where = (
-        f' <a href="{escape(links.page)}" style="color: #6a6358;">The web page</a> has all items.' if links.page else ""
+def omission_note(count: int, links: MailLinks) -> str:
+    """Return the sentence about omitted items as text."""
+    return _omission(count) + (f"\nAll items: {links.page}" if links.page else "")
+
+
+def _omission(count: int) -> str:
+    return (
+        f"{'1 item is' if count == 1 else f'{count} items are'} omitted, because mail programs truncate longer mails."
     )
-    return f"{items} omitted, because mail programs truncate longer mails.{where}"
+
+
+def _link_to_all(links: MailLinks) -> str:
+    if links.page is None:
+        return ""
+    return f' <a href="{escape(links.page)}" style="color: #6a6358;">The web page</a> has all items.'
 
 
 def _before(page: str, tag: str, addition: str) -> str:

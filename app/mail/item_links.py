@@ -20,7 +20,7 @@ def item_name(article: Article) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ItemLinks:
-    """The links of one mail's items, signed for `link`. Each is signed once and used in the text and the page."""
+    """The links of one mail's items, signed for `link`. Each is signed once, however often the page is rendered."""
 
     links: Links
     link: Link

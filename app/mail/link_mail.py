@@ -2,13 +2,13 @@
 
 from datetime import datetime
 from email.message import EmailMessage
-from html import escape
 from typing import Final
 from uuid import UUID
 
 from app.config.mail_address import Mailbox
 from app.links import Link, Links
 from app.mail.footer import MailLinks
+from app.mail.letter import LetterLink, letter_page
 from app.mail.message import Mail, MessageKey, build_message
 from app.persistence.own_data import LinkKind
 from app.sources.text import plain
@@ -52,11 +52,7 @@ def link_message(
     """Return the mail. It has no other link. `date` is when the link was requested."""
     greeting = f"Hello {plain(recipient.name, 100)},"
     valid = f"The link is valid for 15 minutes from your request at {date:%H:%M} UTC on {date:%Y-%m-%d}."
-    page = (
-        '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"></head>\n<body>\n'
-        f"<p>{escape(greeting)}</p>\n<p>{_REQUESTS[kind]}</p>\n"
-        f'<p><a href="{escape(url)}">{_SUBJECTS[kind]}</a></p>\n<p>{valid}</p>\n<p>{_IGNORE}</p>\n</body>\n</html>\n'
-    )
+    page = letter_page(greeting, [_REQUESTS[kind], LetterLink(_SUBJECTS[kind], url), valid, _IGNORE])
     return build_message(
         Mail(
             key=key,

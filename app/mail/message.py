@@ -1,6 +1,5 @@
 """Building of complete mails. The same inputs always give the same bytes."""
 
-import binascii
 import hashlib
 import re
 from collections.abc import Iterator
@@ -12,14 +11,13 @@ from typing import Final
 from uuid import UUID
 
 from app.config.mail_address import Mailbox
+from app.mail.encoding import Encoded, encode
 from app.mail.footer import MailLinks
 from app.mail.header_encoding import MailPolicy
 from app.sources.text import plain, safe_link
-from app.time_slice import TimeSlice
 
 MAX_SUBJECT: Final = 200
 _MAX_NAME: Final = 80
-_LINES_AT_ONCE: Final = 200
 _POLICY: Final = MailPolicy()
 _MAILTO: Final = re.compile(r"mailto:[\w.%~-]+@[\w.-]+\?subject=Unsubscribe", re.ASCII)
 
@@ -46,8 +44,8 @@ class Mail:
     recipient: Mailbox
     date: datetime
     subject: str
-    text: str
-    page: str
+    text: str | Encoded
+    page: str | Encoded
     links: MailLinks | None
     """None for a mail that a person requested and that belongs to no list."""
 
@@ -58,21 +56,8 @@ def build_message(mail: Mail) -> EmailMessage:
     Raises `ValueError` for a `date` without a time zone or an unsafe link.
     """
     message = _head(mail)
-    for subtype, text in _texts(mail):
-        message.attach(_part(subtype, list(_encoded(text))))
-    return message
-
-
-async def build_in_steps(mail: Mail, time_slice: TimeSlice) -> EmailMessage:
-    """Build the same mail, and yield to the event loop between groups of lines."""
-    message = _head(mail)
-    for subtype, text in _texts(mail):
-        await time_slice.checkpoint()
-        pieces = []
-        for piece in _encoded(text):
-            pieces.append(piece)
-            await time_slice.checkpoint()
-        message.attach(_part(subtype, pieces))
+    for subtype, text in (("plain", mail.text), ("html", mail.page)):
+        message.attach(_part(subtype, text if isinstance(text, Encoded) else encode(text)))
     return message
 
 
@@ -136,26 +121,13 @@ def _line(text: str, limit: int) -> str:
 
 
 def _boundary(key: MessageKey) -> str:
-    # Quoted-printable text never contains `=_`, so no content can end a part.
+    # Neither quoted-printable text nor base64 contains `=_`, so no content can end a part.
     return f"=_{hashlib.sha256(str(key).encode()).hexdigest()[:32]}"
 
 
-def _texts(mail: Mail) -> tuple[tuple[str, str], tuple[str, str]]:
-    return ("plain", mail.text), ("html", mail.page)
-
-
-def _encoded(text: str) -> Iterator[str]:
-    """Yield the text as quoted-printable, in groups of lines."""
-    lines = text.replace("\0", "").splitlines() or [""]
-    for first in range(0, len(lines), _LINES_AT_ONCE):
-        piece = "\r\n".join(lines[first : first + _LINES_AT_ONCE]) + "\r\n"
-        # set_content of the standard library encodes in Python, 30 times slower, and would block the event loop.
-        yield binascii.b2a_qp(piece.encode("utf-8", "replace"), istext=True).decode("ascii")
-
-
-def _part(subtype: str, encoded: list[str]) -> EmailMessage:
+def _part(subtype: str, encoded: Encoded) -> EmailMessage:
     part = EmailMessage(policy=_POLICY)
     part["Content-Type"] = f'text/{subtype}; charset="utf-8"'
-    part["Content-Transfer-Encoding"] = "quoted-printable"
-    part.set_payload("".join(encoded))
+    part["Content-Transfer-Encoding"] = encoded.transfer_encoding
+    part.set_payload(encoded.payload)
     return part

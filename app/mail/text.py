@@ -5,28 +5,34 @@ from datetime import date
 from functools import partial
 from typing import Final
 
-from app.mail.footer import MailLinks, text_footer
+from app.mail.footer import MailLinks, omission_note, text_footer
 from app.model_fallbacks import excerpts_notice
-from app.models.articles import SAMPLE_CATEGORY, Article
+from app.models.articles import Article
 from app.models.digests import AnalysisMethod, Digest, DigestItem
+from app.sources.bylines import byline, sections
 from app.sources.names import missing_sources, source_name
 from app.sources.paper_links import links_of, venue
 from app.sources.text import plain, safe_link
 from app.time_slice import TimeSlice
 
 _WIDTH: Final = 72
-_SHOWN_AUTHORS: Final = 4
-_SHOWN_CATEGORIES: Final = 3
 _MAX_LINE: Final = 300
 _MAX_PARAGRAPH: Final = 2_000
 
 
-async def digest_text(digest: Digest, links: MailLinks, time_slice: TimeSlice) -> str:
-    """Return the digest in lines of at most 72 characters; only links are longer."""
+async def digest_text(
+    digest: Digest, links: MailLinks, time_slice: TimeSlice, *, brief: bool = False, omitted: int = 0
+) -> str:
+    """Return the digest in lines of at most 72 characters; only links are longer.
+
+    `brief` omits summaries, reasons and further links. `omitted` is the number of items that the digest lacks.
+    """
     blocks = [_heading(digest), *_notices(digest), wrapped(digest.introduction)]
-    write = partial(_item, model=digest.usage.model, links=links)
+    write = partial(_item, model=digest.usage.model, links=links, brief=brief)
     blocks += await _section("PAPERS", digest.papers, 1, write, time_slice)
     blocks += await _section("IN THE NEWS", digest.news, 1 + len(digest.papers), write, time_slice)
+    if omitted:
+        blocks.append(omission_note(omitted, links))
     # Mail programs recognise "-- " on its own line as the start of the signature.
     blocks.append(f"-- \n{text_footer(links)}")
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -70,31 +76,34 @@ async def _section(
     return blocks
 
 
-def _item(number: int, item: DigestItem, model: str | None, links: MailLinks) -> str:
+def _item(number: int, item: DigestItem, model: str | None, links: MailLinks, *, brief: bool) -> str:
     article = item.article
     mark = "[Sample] " if article.is_sample else ""
-    by_model = item.analysis is AnalysisMethod.MODEL and model
+    feedback = links.feedback_on(article)
     lines = [
         wrapped(f"{number}. {mark}{plain(article.title, _MAX_LINE)}", "   ", first=""),
         wrapped(_provenance(article), "   "),
-        wrapped(venue(article), "   "),
-        wrapped(item.summary, "   "),
-        *(wrapped(f"* {point}", "     ", first="   ") for point in item.key_points),
-        wrapped(f"Reason: {item.reason}." + (f" Summary by {model}." if by_model else ""), "   "),
+        *(() if brief else _about(item, model)),
         *(f"   {link}" for link in [safe_link(article.url)] if link),
-        *(f"   {label}: {link}" for label, link in links_of(article)),
-        *(f"   {label}: {address}" for label, address in links.of_item(article)),
+        *(() if brief else (f"   {label}: {link}" for label, link in links_of(article))),
+        f"   Like, dislike or save: {feedback}" if feedback else "",
     ]
     return "\n".join(line for line in lines if line)
 
 
+def _about(item: DigestItem, model: str | None) -> Iterator[str]:
+    yield wrapped(venue(item.article), "   ")
+    yield wrapped(item.summary, "   ")
+    for point in item.key_points:
+        yield wrapped(f"* {point}", "     ", first="   ")
+    by_model = item.analysis is AnalysisMethod.MODEL and model
+    yield wrapped(f"Reason: {item.reason}." + (f" Summary by {model}." if by_model else ""), "   ")
+
+
 def _provenance(article: Article) -> str:
-    names = article.authors[:_SHOWN_AUTHORS]
-    others = len(article.authors) - len(names)
-    more = f" and {others} others" if others > 1 else " and another" if others else ""
-    sections = [name for name in article.categories if name != SAMPLE_CATEGORY][:_SHOWN_CATEGORIES]
-    where = ", ".join([source_name(article.source), *sections])
-    return f"By {', '.join(names)}{more} ({where})" if names else where
+    where = ", ".join(filter(None, [source_name(article.source), sections(article)]))
+    names = byline(article)
+    return f"{names} ({where})" if names else where
 
 
 def wrapped(text: str, indent: str = "", *, first: str | None = None) -> str:

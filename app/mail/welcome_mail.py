@@ -1,12 +1,13 @@
 """The optional welcome mail of a new reader."""
 
+from dataclasses import replace
 from datetime import datetime
 from email.message import EmailMessage
-from html import escape
 from typing import Final
 
 from app.config.mail_address import Mailbox
 from app.mail.footer import MailLinks, text_footer, with_footer
+from app.mail.letter import letter_page
 from app.mail.message import Mail, MessageKey, build_message
 from app.sources.text import plain
 
@@ -19,12 +20,9 @@ def welcome_message(
     *, key: MessageKey, sender: Mailbox, recipient: Mailbox, date: datetime, links: MailLinks
 ) -> EmailMessage:
     """Return the mail. The arguments are those of `digest_message`."""
+    links = replace(links, page=None)  # there is no digest yet
     greeting = f"Welcome, {plain(recipient.name, 100)}."
     message = _TEXT + (_PAGES if links.preferences else _NO_PAGES)
-    page = (
-        '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"></head>\n<body>\n'
-        f"<p>{escape(greeting)}</p>\n<p>{message}</p>\n</body>\n</html>\n"
-    )
     return build_message(
         Mail(
             key=key,
@@ -33,7 +31,7 @@ def welcome_message(
             date=date,
             subject="Welcome to Broadsheet",
             text=f"{greeting}\n\n{message}\n\n-- \n{text_footer(links)}\n",
-            page=with_footer(page, links, 0),
+            page=with_footer(letter_page(greeting, [message]), links, 0),
             links=links,
         )
     )

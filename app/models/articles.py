@@ -1,6 +1,5 @@
 """Articles, items and the editions that contain them."""
 
-from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
@@ -67,10 +66,6 @@ class Publication(Frozen):
     pages: str = ""
     publisher: str = ""
     date: str = ""
-
-
-ItemLinks = Callable[[Article], Sequence[tuple[str, str]]]
-"""Returns the action links of an article, each as a label and a URL."""
 
 
 class Item(Frozen):

@@ -1,7 +1,9 @@
 """Digests, and how their summaries were made."""
 
+from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
+from typing import Protocol, Self
 
 from pydantic import Field
 
@@ -115,3 +117,34 @@ class Digest(Frozen):
     source_errors: dict[str, str] = Field(default_factory=dict)
     usage: ModelUsage = ModelUsage()
     keys: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> tuple[DigestItem, ...]:
+        """All items by score, the best first; of equal scores, papers first."""
+        return tuple(sorted((*self.papers, *self.news), key=lambda item: -item.score))
+
+    def only_best(self, count: int) -> Self:
+        """Return this digest with only its `count` best items, in their order."""
+        kept = {id(item) for item in self.best[:count]}
+        papers, news = (tuple(item for item in items if id(item) in kept) for items in (self.papers, self.news))
+        return self.model_copy(update={"papers": papers, "news": news})
+
+    @property
+    def has_samples(self) -> bool:
+        """Whether an item is one of the sample edition."""
+        return any(item.article.is_sample for item in (*self.papers, *self.news))
+
+
+class PageLinks(Protocol):
+    """The links of one reader on a digest's page. A link is None if the service has no public address."""
+
+    @property
+    def home(self) -> str | None:
+        """The reader's page, where feedback can be given and undone."""
+
+    @property
+    def preferences(self) -> str | None:
+        """The form with interests, categories and authors."""
+
+    def of_item(self, article: Article) -> Sequence[tuple[str, str]]:
+        """The actions on an item, each as a label and a URL."""

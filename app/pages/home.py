@@ -47,6 +47,10 @@ def _archive_routes(router: APIRouter, pages: PageRenderer) -> None:
         more = len(days) > DAYS_PER_PAGE
         return pages.page("home_days.html.j2", visit=visit, months=months, before=before_day, more=more)
 
+    @router.get("/feed")
+    async def show_feed(visit: HomeVisit) -> HTMLResponse:
+        return pages.page("home_feed.html.j2", visit=visit)
+
     @router.get("/search")
     async def search(visit: HomeVisit, services: ServicesOf, q: str = "") -> HTMLResponse:
         query = q[:MAX_QUERY].strip()

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -11,7 +10,7 @@ import structlog
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from app.api.problems import route_of
+from app.api.problems import retry_headers, route_of
 from app.api.tasks import get_services
 from app.days import utc_today
 from app.errors import BroadsheetError, InvalidCursor, NotFound, TooManyPapers
@@ -82,17 +81,19 @@ def item_visit_of(action: str, *, max_age: timedelta) -> Callable[[str, str, Req
 def link_route(pages: PageRenderer) -> type[APIRoute]:
     """Return a route class that renders errors as pages. All invalid links give the same page."""
 
-    return error_rendering_route(partial(render_link_error, pages))
+    return error_rendering_route(lambda request, error: link_error(pages, request, error))
 
 
-def render_link_error(pages: PageRenderer, request: Request, error: BroadsheetError) -> Response:
-    """Return the page of an error."""
+def link_error(pages: PageRenderer, request: Request, error: BroadsheetError) -> Response:
+    """Return the page for an error behind a link. All invalid links give the same page."""
     if isinstance(error, InvalidLink | NotFound | InvalidCursor):
         return pages.page("link_refused.html.j2", status_code=HTTPStatus.NOT_FOUND)
     if isinstance(error, TooManyPapers):
         return pages.page("papers_full.html.j2", status_code=error.status)
     log.warning("request failed", route=route_of(request.scope), error=str(error))
-    return pages.page("link_failed.html.j2", status_code=error.status)
+    page = pages.page("link_failed.html.j2", status_code=error.status)
+    page.headers.update(retry_headers(error))
+    return page
 
 
 async def _visit(purpose: str, token: str, request: Request, max_age: timedelta | None) -> Visit:

@@ -22,7 +22,7 @@ from app.links import InvalidLink
 from app.mail.link_mail import LINK_PURPOSES
 from app.pages.error_pages import error_rendering_route
 from app.pages.forms import parse_form
-from app.pages.links import MAX_LINK_AGE, Visit, item_visit_of, link_route, render_link_error, visit_of
+from app.pages.links import MAX_LINK_AGE, Visit, item_visit_of, link_error, link_route, visit_of
 from app.pages.own_data_files import data_file, papers_file
 from app.pages.rendering import SECURITY_HEADERS, PageRenderer
 from app.persistence.own_data import LinkKind, OwnData, RequestOutcome
@@ -132,7 +132,7 @@ def _erased_route(pages: PageRenderer) -> type[APIRoute]:
     def render_error(request: Request, error: BroadsheetError) -> Response:
         if isinstance(error, ReaderNotFound):
             return pages.page("own_data_deleted.html.j2", done=True)
-        return render_link_error(pages, request, error)
+        return link_error(pages, request, error)
 
     return error_rendering_route(render_error)
 

@@ -1,6 +1,7 @@
 """Exports for readers' other programs, at signed addresses without a day: an Atom feed, and saved papers.
 
-Programs poll for years. Unchanged content gives 304, and errors are a line of text.
+Programs poll for years. Unchanged content gives 304, and errors are a line of text. A browser gets the feed and errors
+as pages.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -25,8 +26,10 @@ from app.digest.ris import MEDIA_TYPE as RIS_TYPE
 from app.errors import BroadsheetError, ReaderNotFound
 from app.installation.versions import project_version
 from app.links import InvalidLink, Link, Links
+from app.pages.accept import prefers_html
 from app.pages.error_pages import error_rendering_route
-from app.pages.links import link_of
+from app.pages.links import link_error, link_of
+from app.pages.rendering import PageRenderer
 
 log = structlog.get_logger(__name__)
 
@@ -37,28 +40,49 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 
+_FEED_TYPES: Final = (ATOM_TYPE, "application/rss+xml", "application/xml", "text/xml")
+"""What feed readers accept; all of them read Atom."""
+
 FeedLink = Annotated[Link, Depends(link_of("feed"))]
 SavedLink = Annotated[Link, Depends(link_of("saved"))]
 
 
-def exports_router() -> APIRouter:
+def exports_router(pages: PageRenderer) -> APIRouter:
     """Return the router of the exports."""
-    router = APIRouter(prefix="/r", include_in_schema=False, route_class=error_rendering_route(_render_error))
 
+    def render_error(request: Request, error: BroadsheetError) -> Response:
+        return _render_error(pages, request, error)
+
+    router = APIRouter(prefix="/r", include_in_schema=False, route_class=error_rendering_route(render_error))
+
+    _feed_route(router, pages)
+    _saved_route(router)
+    return router
+
+
+def _feed_route(router: APIRouter, pages: PageRenderer) -> None:
     @router.api_route("/feed/{token}", methods=["GET", "HEAD"])
     async def feed(link: FeedLink, services: ServicesOf, request: Request) -> Response:
         reader = await services.readers.get(link.reader_id)
-        newest = await services.digests.newest_digest(link.reader_id)
         links: Links = request.app.state.links
         address = links.export_urls(link.reader_id, link.generation).feed
+        if _prefers_page(request):
+            items = await services.digests.newest_items(link.reader_id)
+            page = pages.page("feed.html.j2", reader=reader, address=address, items=items)
+            page.headers["Vary"] = "Accept"
+            return page
+        newest = await services.digests.newest_digest(link.reader_id)
         updated = newest.created_at if newest else reader.created_at
         modified = {"Last-Modified": format_datetime(updated.astimezone(UTC), usegmt=True)}
-        headers = HEADERS | modified | etag_of(address, reader.name, str(newest))
+        headers = HEADERS | modified | {"Vary": "Accept"} | etag_of(address, reader.name, str(newest))
         if is_not_modified(request.headers, headers):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         items = await services.digests.newest_items(link.reader_id)
         content = atom_feed(link.reader_id, reader.name, address, updated, items)
-        return Response(content, media_type=ATOM_TYPE, headers=headers)
+        return Response(content, media_type=f"{ATOM_TYPE}; charset=utf-8", headers=headers)
+
+
+def _saved_route(router: APIRouter) -> None:
 
     @router.api_route("/saved/{token}", methods=["GET", "HEAD"])
     async def saved(link: SavedLink, services: ServicesOf, request: Request) -> Response:
@@ -74,8 +98,6 @@ def exports_router() -> APIRouter:
             return StreamingResponse(_nothing(), media_type=media_type, headers=headers)
         content = await export(services.reader_papers, link.reader_id)
         return StreamingResponse(content, media_type=media_type, headers=headers)
-
-    return router
 
 
 async def _nothing() -> AsyncIterator[str]:
@@ -112,7 +134,16 @@ def is_not_modified(request: Mapping[str, str], response: Mapping[str, str]) -> 
         return False
 
 
-def _render_error(request: Request, error: BroadsheetError) -> Response:
+def _prefers_page(request: Request) -> bool:
+    """Whether a browser shows the response; programs that read feeds accept Atom or anything."""
+    return prefers_html(request.headers.get("accept", ""), *_FEED_TYPES)
+
+
+def _render_error(pages: PageRenderer, request: Request, error: BroadsheetError) -> Response:
+    if _prefers_page(request):
+        response = link_error(pages, request, error)
+        response.headers["Vary"] = "Accept"
+        return response
     if isinstance(error, InvalidLink | ReaderNotFound):
         return _line(HTTPStatus.NOT_FOUND, "This address is not valid.")
     log.warning("request failed", route=route_of(request.scope), error=str(error))
@@ -122,4 +153,6 @@ def _render_error(request: Request, error: BroadsheetError) -> Response:
 
 
 def _line(status: HTTPStatus, text: str) -> Response:
-    return PlainTextResponse(f"{text}\n", status_code=status, headers=HEADERS | {"Cache-Control": "no-store"})
+    return PlainTextResponse(
+        f"{text}\n", status_code=status, headers=HEADERS | {"Cache-Control": "no-store", "Vary": "Accept"}
+    )

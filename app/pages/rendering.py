@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.digest import labels
+from app.digest.rendering import TEMPLATES
 from app.formatting import FILTERS
 from app.pages.limits import LIMITS
 from app.pages.static_files import StaticFiles
@@ -29,7 +30,7 @@ class PageRenderer:
 
     def __init__(self, static: StaticFiles) -> None:
         self._environment = Environment(
-            loader=FileSystemLoader(_TEMPLATES),
+            loader=FileSystemLoader([_TEMPLATES, TEMPLATES]),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -38,7 +39,7 @@ class PageRenderer:
         )
         self._environment.filters |= {**labels.FILTERS, **FILTERS, "static": static.path}
         self._environment.globals["limits"] = LIMITS
-        for name in self._environment.list_templates():
+        for name in sorted(path.relative_to(_TEMPLATES).as_posix() for path in _TEMPLATES.rglob("*.j2")):
             self._environment.get_template(name)
 
     def page(self, template: str, *, status_code: int = 200, **context: Any) -> HTMLResponse:

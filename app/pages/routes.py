@@ -4,7 +4,9 @@ from functools import cache
 
 from fastapi import APIRouter
 
+from app.api.problems import ErrorPage
 from app.pages.confirmation import confirmation_router
+from app.pages.error_pages import error_page_of
 from app.pages.home import home_router
 from app.pages.item_pages import item_router
 from app.pages.landing import landing_router
@@ -34,9 +36,14 @@ def pages_router() -> APIRouter:
     router.include_router(library_router(pages))
     router.include_router(home_router(pages))
     router.include_router(item_router(pages))
-    router.include_router(exports_router())
+    router.include_router(exports_router(pages))
     router.include_router(ops_router(pages))
     return router
+
+
+def error_page() -> ErrorPage:
+    """Return the function that renders the errors of all other routes as pages."""
+    return error_page_of(_loaded()[1])
 
 
 @cache

@@ -17,7 +17,7 @@ from tests.support.browser import SCREENS, Screen, chromium, faults, hide_error_
 from tests.support.operators import ADA_KEY, KEYS, ROOT_KEY, furnish
 from tests.support.processes import LONG_LEASE, api_process, start_api, worker_process
 
-SOME: tuple[Screen, ...] = ((375, "light"), (768, "dark"), (1280, "light"))
+SOME: tuple[Screen, ...] = ((320, "light"), (768, "dark"), (1280, "light"))
 PROFILE = {"name": "Ada", "interests": ["graph neural networks"]}
 PAGES = ("/ops", "/ops/tasks", "/ops/tasks?status=failed", "/ops/deliveries", "/ops/readers")
 REFUSALS = ("/ops/kinds/fetch/pause", "/ops/tasks/x", "/ops/tasks?cursor=x")

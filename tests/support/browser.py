@@ -3,6 +3,7 @@
 import asyncio
 import html
 import json
+import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
@@ -18,7 +20,7 @@ from playwright.async_api import Browser, Page, Route, async_playwright
 # The headless shell is the same engine without a window: two thirds of the CPU time.
 CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page was not looked at")
-WIDTHS: Final = (375, 768, 1280)
+WIDTHS: Final = (320, 768, 1280)
 Screen = tuple[int, Literal["light", "dark"]]
 """The width in pixels, and the preferred colour scheme."""
 
@@ -31,6 +33,13 @@ SCREENS: Final[tuple[Screen, ...]] = (
 _OUTSIDE = """() => [...document.body.querySelectorAll("*")].filter((e) =>
     e.getBoundingClientRect().right > document.documentElement.clientWidth + 1
     && !e.closest(".scrolls")).map((e) => `${e.tagName}.${e.className}`)"""
+# The name of the newspaper is one line, however narrow the screen is.
+_BROKEN_NAME = """() => [...document.querySelectorAll(".nameplate")].filter((e) =>
+    e.getBoundingClientRect().height > 1.9 * parseFloat(getComputedStyle(e).fontSize)).map((e) => e.textContent)"""
+# Links that have the browser's default colours, of visited and other links, in light and in dark pages.
+_DEFAULT_LINKS = """() => [...document.querySelectorAll("a[href]")].filter((e) =>
+    ["rgb(0, 0, 238)", "rgb(85, 26, 139)", "rgb(158, 158, 255)", "rgb(208, 173, 240)"]
+    .includes(getComputedStyle(e).color)).map((e) => e.outerHTML.slice(0, 200))"""
 _VIOLATIONS = "(options) => axe.run(options).then((found) => found.violations)"
 
 
@@ -84,9 +93,11 @@ async def follow(page: Page, what: str) -> None:
 
 
 async def faults(page: Page, screens: Sequence[Screen] = SCREENS) -> dict[str, list[str]]:
-    """Layout and accessibility errors by screen: elements beyond the edge, and serious or critical axe violations.
+    """Layout and accessibility errors by screen.
 
-    Only contrasts depend on the colours, so the dark scheme is checked for nothing else.
+    These are elements beyond the edge, a newspaper's name in two lines, links in default colours, and axe violations
+    that are at least moderate. Only colours depend on the scheme, so the dark one is checked for nothing else.
+    `SCREENSHOTS=folder` in the environment stores a picture of each screen.
     """
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE_SCRIPT)
@@ -97,10 +108,21 @@ async def faults(page: Page, screens: Sequence[Screen] = SCREENS) -> dict[str, l
         wrong = [f"sticks out: {element}" for element in await page.evaluate(_OUTSIDE)]
         rules = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}
         violations = await page.evaluate(_VIOLATIONS, {"resultTypes": ["violations"], **rules})
-        serious = [each for each in violations if each["impact"] in {"serious", "critical"}]
+        wrong += [f"broken: {name}" for name in await page.evaluate(_BROKEN_NAME)]
+        wrong += [f"default colour: {link}" for link in await page.evaluate(_DEFAULT_LINKS)]
+        serious = [each for each in violations if each["impact"] in {"moderate", "serious", "critical"}]
+        await _take_screenshot(page, f"{width}-{scheme}")
         if wrong := wrong + [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in serious]:
             found[f"{page.url} {width} {scheme}"] = wrong
     return found
+
+
+async def _take_screenshot(page: Page, name: str) -> None:
+    """Store a picture of the page if `SCREENSHOTS` names a folder."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        place = re.sub(r"[A-Za-z0-9_.-]{40,}|[^\w-]+", "-", urlsplit(page.url).path).strip("-")
+        title = re.sub(r"\W+", "-", await page.title())[:30]
+        await page.screenshot(path=Path(folder) / f"{place}-{title}-{name}.png", full_page=True)
 
 
 async def hide_error_status(route: Route) -> None:

@@ -249,6 +249,7 @@ def _links(system: System) -> Iterator[Request]:
     yield Request(f"GET {home}/{{day}}", places=at("home", day=TODAY))
     yield Request(f"POST {home}/{{day}}", 303, at("home", day=TODAY), {"data": {"item": name, "do": "more"}})
     yield Request(f"GET {home}/import", places=at("home"))
+    yield Request(f"GET {home}/feed", places=at("home"))
     file = {"files": {"file": ("library.bib", BIBTEX)}, "data": {"feedback": "saved"}}
     yield Request(f"POST {home}/import", 303, at("home"), file)
     yield Request(f"GET {home}/import/events", places=at("home"))

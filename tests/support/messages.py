@@ -10,7 +10,7 @@ from app.mail.footer import MailLinks
 from app.mail.message import Mail
 from tests.support.digest_items import ENVELOPE
 
-LINKS = MailLinks(unsubscribe="https://digest.example.org/r/unsubscribe/" + "A" * 30 + "." + "B" * 43)
+LINKS = MailLinks(unsubscribe="https://digest.example.org/r/unsubscribe/" + "A" * 30 + "." + "B" * 22)
 
 
 HEADERS = [

@@ -90,7 +90,7 @@ async def test_get_requests_change_nothing_and_links_work(visitor: Visitor, data
         assert page.status_code == 200, path
         links = {html.unescape(link) for link in re.findall(r'href="(/r/[^"#]+)', page.text)}
         purposes = {link.split("/")[2] for link in links}
-        assert {"home", "preferences", "schedule", "pause", "unsubscribe", "feed"} <= purposes
+        assert {"home", "preferences", "schedule", "pause", "unsubscribe"} <= purposes
         assert {link: (await visitor.http.get(link)).status_code for link in links} == dict.fromkeys(links, 200)
     assert await stored_feedback(database) == []
     assert await database.fetch("select * from public.readers") == before

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from email.message import EmailMessage
 
 import asyncpg
 import pytest
@@ -26,6 +27,7 @@ from tests.support.schedule import Clock, add_reader
 from tests.support.smtp_server import Postbox
 from tests.support.visitors import (
     HOSTILE,
+    PURPOSES,
     TODAY,
     Visitor,
     digest_of,
@@ -44,6 +46,10 @@ SECOND_DAY = (
     ("More whales by radar", "Songs of whales that cross an ocean, heard by a radar at the coast."),
 )
 SENT = "select count(*) = $1 from public.deliveries where status = 'sent'"
+# The width of the sheet, and the place of the name and of each tab on it.
+LAYOUT = """() => JSON.stringify([".sheet", ".nameplate", ".reader-nav a"].map((each) =>
+    [...document.querySelectorAll(each)].map((e) => e.getBoundingClientRect()).map((e) => [e.x, e.width])))"""
+FOCUSED = "() => [document.activeElement.textContent, document.activeElement.name, document.activeElement.id]"
 
 
 @pytest.fixture
@@ -62,9 +68,11 @@ async def headlines(page: Page) -> list[str]:
     return await page.locator(".headline").all_text_contents()
 
 
-def links_in(mail: str, api: RunningApi) -> dict[str, str]:
-    """The first link of each name in a mail's text, with this API's host."""
-    found = re.findall(r"^ *([A-Z][\w ]+): https://digest\.example(/r/\S+)", mail, re.MULTILINE)
+def links_in(mail: EmailMessage, api: RunningApi) -> dict[str, str]:
+    """The first link of each name in a mail, with this API's host."""
+    in_text = re.findall(r"^ *([A-Z][\w ,]+): https://digest\.example(/r/\S+)", body(mail, "plain"), re.MULTILINE)
+    on_page = re.findall(r'href="https://digest\.example(/r/[^"]+)"[^>]*>([\w ]+)<', body(mail, "html"))
+    found = [*in_text, *((name, path) for path, name in on_page)]
     return {name: f"http://127.0.0.1:{api.port}{path}" for name, path in reversed(found)}
 
 
@@ -87,11 +95,13 @@ async def test_from_the_mail_to_the_next_digest_by_keyboard_alone(
     await look(client, clock, 24)
     await start_mailer()
     await until(database, SENT, 2)
-    mail = next(body(each, "plain") for each in mails(box) if "ada@" in str(each["To"]))
+    mail = next(each for each in mails(box) if "ada@" in str(each["To"]))
     links = links_in(mail, api)
     async with chromium() as browser, opened(browser) as page:
         await page.goto(links["Your page"])
         assert await headlines(page) == ["Glaciers by radar", "Whales by radar"]
+        await page.goto(links["Like, dislike or save"])
+        assert await page.evaluate("document.querySelector(':target').className") == "actions"
         await give_feedback(page, links, client, reader)
         await save_papers(client, *SECOND_DAY)
         await look(client, clock, 25)
@@ -115,7 +125,8 @@ async def save_papers(client: AsyncClient, *papers: tuple[str, str]) -> None:
 
 async def give_feedback(page: Page, links: dict[str, str], client: AsyncClient, reader: Reader) -> None:
     await press_at(page, "Whales by radar", "More like this")
-    down = page.locator("[aria-pressed]")
+    down = page.locator("[aria-pressed=true]")
+    assert await page.locator("[aria-pressed=false]").count() == 2 * 3 - 1
     assert await down.all_text_contents() == ["More like this"]
     await press_at(page, "Glaciers by radar", "Not for me")
     assert {(paper.title, paper.liked) for paper in await rated(client, reader.reader_id)} == {
@@ -145,7 +156,7 @@ async def save_and_search(page: Page, client: AsyncClient, reader: Reader) -> No
     assert await page.locator(".results .first").all_text_contents() == ["More whales by radar", "Whales by radar"]
     await follow(page, "Whales by radar")
     assert page.url.endswith("/2026-11-24#paper-1")
-    assert await page.locator("[aria-pressed]").all_text_contents() == ["More like this"]
+    assert await page.locator("[aria-pressed=true]").all_text_contents() == ["More like this"]
     await follow(page, "Earlier")
     assert await page.locator(".days .first").all_text_contents() == ["More whales by radar", "Glaciers by radar"]
     await follow(page, "Schedule")
@@ -187,11 +198,13 @@ async def visitor(api: RunningApi, client: AsyncClient, database: asyncpg.Connec
 @needs_chromium
 async def test_the_home_pages_fit_the_screen_and_are_accessible(visitor: Visitor) -> None:
     place, first = visitor.path("home"), item_name(item_of(ArticleKind.PAPER, 0, "W" * 300, 0.9).article)
-    paths = [place + where for where in ("", "/days", "/saved", "/search?q=%22W%22+or+alert")]
-    paths += [visitor.path(f"more:{first}"), visitor.path("preferences"), visitor.path("schedule")]
-    found = dict[str, list[str]]()
+    paths = [place + where for where in ("", "/days", "/saved", "/search?q=%22W%22+or+alert", "/import", "/feed")]
+    paths += [visitor.path(f"more:{first}"), *map(visitor.path, PURPOSES)]
+    found, layouts = dict[str, list[str]](), set[str]()
     async with chromium() as browser, opened(browser) as page:
         for path in paths:
             await page.goto(f"{visitor.http.base_url}{path}")
             found |= await faults(page)
+            layouts.add(await page.evaluate(LAYOUT))
     assert found == {}
+    assert len(layouts) == 1, "the frame and the tabs move from page to page"

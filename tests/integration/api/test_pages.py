@@ -16,7 +16,7 @@ from app.config import ApiSettings
 from app.pages.rendering import SECURITY_HEADERS, PageRenderer
 from app.pages.static_files import StaticFiles
 from embedded.stack import Ready
-from tests.support.browser import chromium, needs_chromium
+from tests.support.browser import chromium, faults, needs_chromium, opened
 from tests.support.running_api import KEY, RunningApi
 
 
@@ -62,6 +62,13 @@ def test_text_on_pages_is_escaped() -> None:
     body = bytes(PageRenderer(StaticFiles()).page("landing.html.j2", version=hostile, sign_up=True).body).decode()
     assert "<script" not in body
     assert "&lt;script&gt;alert(1)&lt;/script&gt;&#34; onload=&#39;x&#39;" in body
+
+
+@needs_chromium
+async def test_the_front_page_fits_every_screen_and_is_accessible(http: httpx.AsyncClient) -> None:
+    async with chromium() as browser, opened(browser) as page:
+        await page.goto(str(http.base_url))
+        assert await faults(page) == {}
 
 
 @needs_chromium

@@ -95,7 +95,7 @@ async def visitor(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visitor
 
 def parsed(answer: httpx.Response) -> Any:
     """Parse a feed as a feed reader does. Raises `AssertionError` for an invalid feed."""
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/atom+xml")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/atom+xml; charset=utf-8")
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     found = feedparser.parse(answer.content, sanitize_html=False, resolve_relative_uris=False)
     assert not found.bozo, found.get("bozo_exception")

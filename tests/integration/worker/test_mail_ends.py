@@ -11,8 +11,7 @@ from supabase import AsyncClient
 
 from app.digest.rendering import DigestRenderer
 from app.mail.folder import FolderSender
-from app.models.articles import ItemLinks
-from app.models.digests import Digest
+from app.models.digests import Digest, PageLinks
 from app.models.tasks import TaskKind
 from app.persistence.deliveries import DeliveryStatus
 from app.persistence.outcomes import Completed
@@ -126,10 +125,10 @@ class HangingRenderer(DigestRenderer):
         super().__init__()
         self.reached = asyncio.Event()
 
-    async def render(self, digest: Digest, links_of: ItemLinks | None = None) -> str:
+    async def render(self, digest: Digest, links: PageLinks | None = None) -> str:
         self.reached.set()
         await asyncio.Event().wait()
-        return await super().render(digest, links_of)
+        return await super().render(digest, links)
 
 
 @pytest.mark.usefixtures("reader")

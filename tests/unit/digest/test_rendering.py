@@ -11,7 +11,7 @@ import pytest
 
 from app.digest.rendering import DigestRenderer
 from app.models.articles import SAMPLE_CATEGORY, Article, ArticleKind, EditionStatus
-from app.models.digests import AnalysisMethod, Digest, DigestItem, FallbackReason, ModelUsage
+from app.models.digests import AnalysisMethod, Digest, DigestItem, FallbackReason, ModelUsage, Reason, ReasonKind
 from app.models.profiles import Profile
 from tests.support.articles import MakeArticle
 
@@ -166,13 +166,54 @@ def test_an_articles_text_is_escaped(make_article: MakeArticle) -> None:
     assert HOSTILE in shown.text
 
 
-def test_the_page_loads_nothing_and_its_styles_are_inline(make_article: MakeArticle) -> None:
-    source = rendered(digest(item(make_article()), item(make_article())))
+def test_the_page_loads_nothing_and_has_its_styles_once(make_article: MakeArticle) -> None:
+    source = rendered(digest(*[item(make_article())] * 9))
     assert not re.search(r"@import|@font-face|url\(|src=", source)
-    head, _, body = source.partition("<body")
-    assert "@media (prefers-color-scheme: dark)" in head
-    assert "@media (max-width: 600px)" in head
-    assert re.search(r'<h1 class="nameplate" style="[^"]*font-size: ?68px', body)
+    head, _, page_body = source.partition("<body")
+    base, media = re.findall(r"<style>(.*?)</style>", head, re.DOTALL)
+    assert ".nameplate{font-size:68px" in base
+    assert "@" not in base, "a program that cannot read an at-rule keeps the other rules"
+    assert "@media (prefers-color-scheme:dark){" in media
+    assert "@media (max-width:600px){" in media
+    assert max(len(base), len(media)) <= 8_192, "Gmail ignores a longer style element"
+    assert len(re.findall(" style=", page_body)) == 3, "only the frame has inline styles"
+
+
+def test_every_class_of_the_page_has_a_style(make_article: MakeArticle) -> None:
+    paper = make_article(categories=["cs.LG", SAMPLE_CATEGORY], journal_ref="J. Ice 3", pdf_url="https://x.example/p")
+    items = [item(paper, key_points=["One."])] * 2
+    source = rendered(digest(*items, news=items, source_errors={"arxiv": "x"}, edition_status=EditionStatus.PARTIAL))
+    styled = set(re.findall(r"\.([a-z]+)", "".join(re.findall(r"<style>(.*?)</style>", source, re.DOTALL))))
+    used = {name for names in re.findall(r'class="([^"]+)"', source) for name in names.split()}
+    assert used - styled == {"preview", "news"}
+
+
+def test_the_preview_is_the_three_best_titles(make_article: MakeArticle) -> None:
+    papers = [item(make_article(title=f"Paper {n}"), score=0.9 - n / 10) for n in range(3)]
+    news = item(make_article(kind=ArticleKind.NEWS, title="News"), score=0.85)
+    source = rendered(digest(*papers, news=(news,)))
+    preview = re.search(r'<div class="preview"[^>]*>(.*?)</div>', source)
+    assert preview is not None
+    assert preview[1] == "Paper 0 · News · Paper 1"
+    empty = re.search(r'<div class="preview"[^>]*>(.*?)</div>', rendered(digest()))
+    assert empty is not None
+    assert empty[1] == "Of the 1,204 items, some were chosen."
+
+
+def test_scores_are_explained_only_where_they_are_shown(make_article: MakeArticle) -> None:
+    legend = "The number beside a paper is its score: 100 = a perfect match."
+    assert legend in page(item(make_article()), item(make_article())).text
+    assert "perfect match" not in page(item(make_article())).text, "the first item has no figure"
+    assert "perfect match" not in page(news=(item(make_article(kind=ArticleKind.NEWS)),) * 3).text
+
+
+def test_matched_words_are_named_only_if_they_are_visible(make_article: MakeArticle) -> None:
+    reason = Reason(
+        kind=ReasonKind.INTEREST, text="matches: radar", words=("radar", "glacier", "hidden"), change="edit it"
+    )
+    paper = make_article(title="Ice", abstract="A hidden word.")
+    shown = page(item(paper, summary="Glaciers melt.", reasons=(reason,))).text
+    assert "Matches: radar (glacier) · Excerpt" in shown
 
 
 @pytest.mark.parametrize("letters", ["x", "é"])
