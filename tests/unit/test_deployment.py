@@ -23,7 +23,7 @@ FLY, WORKFLOW, DOCKERFILE = "fly.toml", ".github/workflows/deploy.yml", "Dockerf
 CLI, CI, IGNORE = "supabase/config.toml", ".ci/run", ".dockerignore"
 IMAGE = '"$IMAGE"'
 COMMIT = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
-BASE = re.compile(r"^FROM (python:3\.11-slim@sha256:[0-9a-f]{64})(?: AS \w+)?$", re.MULTILINE)
+BASE = re.compile(r"^FROM (python:3\.14-slim@sha256:[0-9a-f]{64})(?: AS \w+)?$", re.MULTILINE)
 
 DIGEST = re.findall("[0-9a-f]{64}", (ROOT / DOCKERFILE).read_text(encoding="utf-8"))[0]
 

@@ -1,5 +1,6 @@
 """The supported versions of Python, which pyproject.toml, the workflows and the image name separately."""
 
+import re
 import tomllib
 
 import yaml
@@ -21,3 +22,9 @@ def test_pyproject_allows_exactly_the_supported_versions() -> None:
     assert [version for version in (f"3.{minor}" for minor in range(9, 15)) if version in allowed] == list(PYTHONS)
     assert project["tool"]["ruff"]["target-version"] == f"py{PYTHONS[0].replace('.', '')}"
     assert "python_version" not in project["tool"]["mypy"], "the types hold on each version"
+
+
+def test_the_image_and_the_daily_run_use_the_newest_python() -> None:
+    bases = re.findall(r"^FROM python:([\d.]+)-", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    daily = (ROOT / ".github/workflows/daily.yml").read_text(encoding="utf-8")
+    assert {*bases, *re.findall(r'python-version: "([\d.]+)"', daily)} == {PYTHONS[-1]}
