@@ -1,12 +1,12 @@
 # One image for both processes: `python -m app` and `python -m worker`.
-# The base image is pinned by its digest (Python 3.11.15), because a tag can change. Dependabot proposes newer digests.
-FROM python:3.11-slim@sha256:90744cff8f32887f075c47d747a173ff333e9e98801667af93c357fa9f5e28ff AS build
+# The base image is pinned by its digest (Python 3.14.8), because a tag can change. Dependabot proposes newer digests.
+FROM python:3.14-slim@sha256:f85c5697265c178cc6887276c55fe16cf3d14ca35c3df6a5eab3b360534a55d2 AS build
 WORKDIR /srv
 COPY requirements.lock ./
 RUN python -m venv /opt/venv
 RUN /opt/venv/bin/pip install --quiet --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements.lock
 
-FROM python:3.11-slim@sha256:90744cff8f32887f075c47d747a173ff333e9e98801667af93c357fa9f5e28ff
+FROM python:3.14-slim@sha256:f85c5697265c178cc6887276c55fe16cf3d14ca35c3df6a5eab3b360534a55d2
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 ENVIRONMENT=production
 RUN useradd --system --uid 10001 --no-create-home broadsheet
 WORKDIR /srv

@@ -14,7 +14,7 @@ $(foreach name,$(VARIABLES),$(if $(filter undefined,$(origin $(name))),,$(eval o
 NO_GLOB := set -f;
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi alerts settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting bench-imports soak soak-mails try-upgrade clean
+.PHONY: help install lock wheels format check test test-alone mutants boot-check image-check openapi alerts settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting bench-imports soak soak-mails try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ install: $(STAMP) ## Set up .venv from requirements-dev.lock
 lock: ## Resolve both locks again (needs PyPI); UPGRADE=1 takes the newest versions that pyproject.toml allows
 	@test -x $(VENV)-lock/bin/uv || { "$$PYTHON" -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv; }
 	UV=$(VENV)-lock/bin/uv sh scripts/lock.sh
+
+wheels: $(STAMP) ## List the wheels of the locks for each supported Python (needs PyPI), after make lock
+	$(BIN)/python -m scripts.wheels
 
 format: $(STAMP) ## Format the code and apply the linter's fixes
 	$(BIN)/ruff format .

@@ -49,7 +49,7 @@ class UnreleasedDatabase(MigrationError):
         super().__init__(
             f"database of an unreleased version: it has the migration {found}, which no longer exists, and its data "
             "cannot be migrated. Use a new Supabase project, or delete all data of this one with "
-            "`supabase db reset --linked`"
+            "`supabase db reset --linked --no-seed`"
         )
 
 

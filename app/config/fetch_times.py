@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 OFF: Final = "off"
 MAX_TIMES: Final = 24
-_TIME: Final = re.compile(r"\d\d:\d\d(:\d\d)?")
+# 24:00 is the next day's 00:00 for fromisoformat() from Python 3.14 on, and an error before.
+_TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 _ZONE: Final = re.compile(r"[A-Za-z][\w+-]*(/[\w+-]+)*")
 
 

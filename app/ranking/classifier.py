@@ -34,6 +34,7 @@ def train(similar: Reals, wanted: Reals, unwanted: Reals) -> Model:
     weights = _STRENGTH * (wanted / max(float(wanted.sum()), 1e-9) + unwanted / max(float(unwanted.sum()), 1e-9))
     system = similar + np.diag(1 / np.maximum(weights, _LEAST)).astype(np.float32)
     aim = np.where(wanted > 0, _AIM, -_AIM).astype(np.float32)
-    solved = np.linalg.solve(system, np.column_stack([aim, np.ones_like(aim)]))
+    # Singles already: numpy's types say so only up to 2.4.
+    solved = np.linalg.solve(system, np.column_stack([aim, np.ones_like(aim)])).astype(np.float32, copy=False)
     intercept = float(solved[:, 0].sum() / solved[:, 1].sum())
     return Model(solved[:, 0] - np.float32(intercept) * solved[:, 1], intercept)

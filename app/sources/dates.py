@@ -149,6 +149,9 @@ def _clock(text: str) -> timedelta:
     if found is None:
         return timedelta(0)
     hour, minute, second = int(found[1]), int(found[2]), int(found[3] or 0)
+    # The end of the day in ISO 8601, which fromisoformat() reads from Python 3.14 on.
+    if (hour, minute, second) == (24, 0, 0) and not found[4]:
+        return timedelta(days=1)
     if found[4]:
         hour = hour % 12 + (12 if found[4][0] in "pP" else 0)
     try:

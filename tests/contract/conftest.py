@@ -20,6 +20,7 @@ from tests.contract.mornings import TITLES, Mornings
 from tests.contract.world import World
 from tests.support.items import copy, save
 from tests.support.mailer import Mailer
+from tests.support.running_stack import running_stack
 from tests.support.schedule import Clock, add_reader, enqueued, write_digests
 from tests.support.stack_process import StackProcess, settings_for
 from tests.support.tasks import JWT_SECRET, LosingTransport
@@ -34,6 +35,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Keep the requested versions."""
     if (wanted := WANTED) not in {"turns", BUNDLED, OLDEST, "all"}:
         raise pytest.UsageError(f"POSTGRESQL is {wanted!r}: let it be turns, {BUNDLED}, {OLDEST} or all")
+    if running_stack() is not None:
+        wanted = BUNDLED
     if wanted == "all":
         return
     if wanted == "turns" and _binaries_of_15() is None:
@@ -61,7 +64,13 @@ def _turn_of(item: pytest.Item) -> str:
 
 @pytest.fixture(scope="session", params=[BUNDLED, OLDEST], ids=["bundled", "postgresql 15"])
 def stack(request: pytest.FixtureRequest, stack_folder: Path) -> Iterator[Ready]:
-    """The emulator on the bundled PostgreSQL, and on version 15 (the oldest at Supabase) if it is installed."""
+    """The emulator on the bundled PostgreSQL, and on version 15 (the oldest at Supabase) if it is installed.
+
+    Or the stack that `supabase start` runs.
+    """
+    if (running := running_stack()) is not None:
+        yield running
+        return
     binaries = None if request.param == BUNDLED else _binaries_of_15()
     if request.param == OLDEST and binaries is None:
         pytest.skip("no initdb of PostgreSQL 15 is on this machine")

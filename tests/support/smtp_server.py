@@ -145,11 +145,13 @@ class Postbox:
     async def serve(self, *, ssl_context: ssl.SSLContext | None = None, **options: Any) -> AsyncIterator["Postbox"]:
         """Listen on loopback; `ssl_context` is for TLS from the first byte, `tls_context` for STARTTLS."""
         loop = asyncio.get_running_loop()
+        conversations: list[SMTP] = []
 
         def accept() -> SMTP:
             self.connections += 1
             # No limit: one test sends more than socket buffers hold.
-            return Conversation(self, hostname="mx.example", data_size_limit=None, loop=loop, **options)
+            conversations.append(Conversation(self, hostname="mx.example", data_size_limit=None, loop=loop, **options))
+            return conversations[-1]
 
         server = await loop.create_server(accept, "127.0.0.1", 0, ssl=ssl_context)
         self.port = server.sockets[0].getsockname()[1]
@@ -157,6 +159,10 @@ class Postbox:
             yield self
         finally:
             server.close()
+            # From Python 3.12 on, the end of the server waits for its connections, and one that hangs reads nothing.
+            for conversation in conversations:
+                if conversation.transport is not None:
+                    transport_of(conversation).abort()
             await server.wait_closed()
 
     def url(self, **changes: Any) -> SmtpUrl:

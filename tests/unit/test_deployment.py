@@ -23,7 +23,7 @@ FLY, WORKFLOW, DOCKERFILE = "fly.toml", ".github/workflows/deploy.yml", "Dockerf
 CLI, CI, IGNORE = "supabase/config.toml", ".ci/run", ".dockerignore"
 IMAGE = '"$IMAGE"'
 COMMIT = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
-BASE = re.compile(r"^FROM (python:3\.11-slim@sha256:[0-9a-f]{64})(?: AS \w+)?$", re.MULTILINE)
+BASE = re.compile(r"^FROM (python:3\.14-slim@sha256:[0-9a-f]{64})(?: AS \w+)?$", re.MULTILINE)
 
 DIGEST = re.findall("[0-9a-f]{64}", (ROOT / DOCKERFILE).read_text(encoding="utf-8"))[0]
 
@@ -206,7 +206,6 @@ def the_cli_can_link_and_push(files: Files) -> None:
     settings = tomllib.loads(files[CLI])
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", settings["project_id"])
     assert settings["db"]["major_version"] in {15, 17}
-    assert settings["db"]["seed"] == {"enabled": False}, "there is no seed.sql, and nothing to put into a real project"
 
 
 RULES: dict[Rule, list[tuple[str, str, str]]] = {
@@ -300,7 +299,6 @@ RULES: dict[Rule, list[tuple[str, str, str]]] = {
         (CLI, 'project_id = "broadsheet"', 'project_id = ""'),
         (CLI, 'project_id = "broadsheet"\n', ""),
         (CLI, "major_version = 17", "major_version = 9"),
-        (CLI, "[db.seed]\nenabled = false\n", ""),
     ],
 }
 

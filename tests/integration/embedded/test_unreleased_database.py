@@ -51,7 +51,7 @@ async def test_make_migrate_names_what_to_do(empty: str) -> None:
     done = migrate(empty)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"database of an unreleased version: it has the migration {OLD}" in done.stderr
-    assert "`supabase db reset --linked`" in done.stderr
+    assert "`supabase db reset --linked --no-seed`" in done.stderr
     assert await connection.fetchval("select count(*) from pg_tables where schemaname = 'public'") == 0
     await connection.close()
 

@@ -93,22 +93,22 @@ def test_detected_faults_are_listed_and_the_tree_is_unchanged(
     root = tmp_path / "root"
     (root / "tests").mkdir(parents=True)
     original = "def double(n: int) -> int:\n    return 2 * n\n"
-    (root / "code.py").write_text(original)
+    (root / "doubled.py").write_text(original)
     # In its own process, without the modules that this process has imported.
     seen = f"import subprocess, sys\n\ndef test(): assert subprocess.check_output([{sys.executable!r}, '-c', "
-    call = "'import code; print(code.double(2) or 4)']) == b'4\\n'\n"
+    call = "'import doubled; print(doubled.double(2) or 4)']) == b'4\\n'\n"
     (root / "tests" / "test_code.py").write_text(seen + call)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-    for name, value in (("ROOT", root), ("CHECKED", ("--strict", "code.py"))):
+    for name, value in (("ROOT", root), ("CHECKED", ("--strict", "doubled.py"))):
         monkeypatch.setattr(mutants, name, value)
     # pytest's plugins are not under test, and each of four runs would import them.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     texts = (original.replace("2 * n", text) for text in ("3 * n", "None", "n + 2"))
     verdicts = run_mutants(
-        [Mutant("package", "code.py", 2, original, text) for text in texts], {"package": ["tests"]}, 1
+        [Mutant("package", "doubled.py", 2, original, text) for text in texts], {"package": ["tests"]}, 1
     )
     assert [verdict for _, verdict in verdicts] == [Verdict.TESTS, Verdict.TYPES, Verdict.NONE]
     output = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
-    assert output == [["detected", "code.py:2"], ["types", "code.py:2"], ["SURVIVED", "code.py:2"]]
-    assert (root / "code.py").read_text() == original
+    assert output == [["detected", "doubled.py:2"], ["types", "doubled.py:2"], ["SURVIVED", "doubled.py:2"]]
+    assert (root / "doubled.py").read_text() == original
     assert not Copy(tmp_path / "copy").passes(["tests"], 0), "tests that exceed their time must fail"

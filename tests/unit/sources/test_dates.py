@@ -40,6 +40,9 @@ TIMES = {
     "Thu, 5 Mär 2020 10:00:00 GMT": datetime(2020, 3, 5, 10, tzinfo=UTC),
     "2026-11-28": datetime(2026, 11, 28, tzinfo=UTC),
     "28 November 2026": datetime(2026, 11, 28, tzinfo=UTC),
+    "2026-11-28T24:00:00Z": datetime(2026, 11, 29, tzinfo=UTC),
+    "Sat, 28 Nov 2026 24:00:00 EST": datetime(2026, 11, 29, 5, tzinfo=UTC),
+    "2026-11-28T24:30:00Z": datetime(2026, 11, 28, tzinfo=UTC),
 }
 
 

@@ -32,7 +32,7 @@ def test_every_option_of_one_run_is_read() -> None:
         (["--once", "--ahead", "0h"], "use more than 0 and at most 7 days"),
         (["--once", "--ahead", "8d"], "use more than 0 and at most 7 days"),
         (["--once", "--wait", "10"], "'10' is not a duration: write a number and s, m, h or d, such as 10m"),
-        (["--once", "--wait", "-1m"], "expected one argument"),
+        (["--once", "--wait", "-1m"], "error: argument --wait: "),
     ],
 )
 def test_an_invalid_option_is_explained(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
