@@ -28,7 +28,7 @@ $(STAMP): requirements-dev.lock
 
 install: $(STAMP) ## Set up .venv from requirements-dev.lock
 
-lock: ## Resolve both locks again (needs PyPI); UPGRADE=1 takes the newest versions that pyproject.toml allows
+lock: ## Resolve the locks again (needs PyPI); UPGRADE=1 takes the newest versions that pyproject.toml allows
 	@test -x $(VENV)-lock/bin/uv || { "$$PYTHON" -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv; }
 	UV=$(VENV)-lock/bin/uv sh scripts/lock.sh
 

@@ -15,6 +15,7 @@ import httpx
 
 from app.errors import BroadsheetError
 from app.external.addresses import Resolve, is_public, resolve
+from app.tracing.http_client import server_of, traced
 
 PUBLIC_ONLY: Final = {"public_only": True}
 """The extension of a request with an untrusted URL: it connects only to public addresses."""
@@ -52,9 +53,10 @@ async def open_external(
 
     `network` (for tests) replaces the real network; `certificates` are the trusted ones, by default httpx's.
     """
-    transport = ExternalTransport(
+    untraced = ExternalTransport(
         resolve, network or httpcore.AnyIOBackend(), certificates or httpx.create_ssl_context()
     )
+    transport = traced(untraced, lambda request: server_of(request.url))
     async with httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(20.0, connect=5.0)) as client:
         yield ExternalClient(client)
 

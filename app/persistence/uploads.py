@@ -13,6 +13,7 @@ from app.persistence.created_tasks import CreatedTasks
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.new_task import NewTask
+from app.tracing.current import sending
 
 CALLER_UPLOADS: Final = 4
 """How many uploads the API receives from one caller at a time."""
@@ -76,13 +77,9 @@ class Uploads:
 
         Raises `IdempotencyConflict` if the key was used with a different request, `UploadRemoved`, `SupabaseError`.
         """
-        parameters = {
-            "p_upload": str(task.task_id),
-            "p_owner": owner,
-            "p_pieces": pieces,
-            "p_tasks": [task.as_row() | {"reader_id": str(reader_id)}],
-        }
-        with supabase_errors(f"end upload {task.task_id}"):
+        row = task.as_row() | {"reader_id": str(reader_id)}
+        parameters = {"p_upload": str(task.task_id), "p_owner": owner, "p_pieces": pieces, "p_tasks": [row]}
+        with sending([row]), supabase_errors(f"end upload {task.task_id}"):
             response = await self._client.rpc("finish_upload", parameters).execute()
         created = parsed(_CREATED, response.data)
         if created is None:

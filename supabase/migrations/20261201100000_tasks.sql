@@ -14,6 +14,7 @@ create table public.tasks (
     callback_url    text,
     idempotency_key text,
     request_hash    text        not null,
+    traceparent     text,                               -- W3C trace context of what caused the task; null without traces
     priority        smallint    not null default 1 check (priority between 0 and 3),
     max_attempts    smallint    not null default 5 check (max_attempts between 1 and 100),
     created_at      timestamptz not null default now(),
@@ -118,9 +119,10 @@ declare
           from public.task_records r where r.task_id = new.task_id);
 begin
     with created as (
-        insert into public.tasks (task_id, owner, kind, payload, source_date, parent, request_hash, priority, max_attempts)
+        insert into public.tasks (
+            task_id, owner, kind, payload, source_date, parent, request_hash, traceparent, priority, max_attempts)
         values (callback, new.owner, 'callback', jsonb_build_object('url', new.callback_url, 'event', event),
-                new.source_date, new.task_id, '', 1, 10)
+                new.source_date, new.task_id, '', new.traceparent, 1, 10)
         on conflict do nothing
         returning *
     )
