@@ -1,10 +1,12 @@
 # One image for both processes: `python -m app` and `python -m worker`.
 # The base image is pinned by its digest (Python 3.11.15), because a tag can change. Dependabot proposes newer digests.
 FROM python:3.11-slim@sha256:90744cff8f32887f075c47d747a173ff333e9e98801667af93c357fa9f5e28ff AS build
+# requirements-otel.lock also has what sends traces (docs/TRACES.md).
+ARG LOCK=requirements.lock
 WORKDIR /srv
-COPY requirements.lock ./
+COPY requirements.lock requirements-otel.lock ./
 RUN python -m venv /opt/venv
-RUN /opt/venv/bin/pip install --quiet --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements.lock
+RUN /opt/venv/bin/pip install --quiet --no-cache-dir --no-deps --require-hashes --only-binary :all: -r ${LOCK:-requirements.lock}
 
 FROM python:3.11-slim@sha256:90744cff8f32887f075c47d747a173ff333e9e98801667af93c357fa9f5e28ff
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 ENVIRONMENT=production
