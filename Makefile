@@ -14,7 +14,7 @@ $(foreach name,$(VARIABLES),$(if $(filter undefined,$(origin $(name))),,$(eval o
 NO_GLOB := set -f;
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi alerts settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting bench-imports soak-mails try-upgrade clean
+.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi alerts settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting bench-imports bench-traces soak-mails try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -138,6 +138,9 @@ bench-waiting: $(STAMP) ## How soon waiting callers learn of a task's end, and t
 
 bench-imports: $(STAMP) ## Time of an import of 5,000 entries, the API's lag and its memory for an upload of 50 MB
 	$(BIN)/python -m benchmarks.imports
+
+bench-traces: $(STAMP) ## CPU time of a worker without traces, with a tenth of them, and with all (5 minutes)
+	$(BIN)/python -m benchmarks.traces
 
 soak-mails: $(STAMP) ## Kill two workers while they send mails through a flaky server (10 minutes); READERS=2000 KILLS=10 SEED=1
 	$(BIN)/python -m tests.acceptance.soak_mails $${READERS:+--readers="$$READERS"} $${KILLS:+--kills="$$KILLS"} $${SEED:+--seed="$$SEED"}

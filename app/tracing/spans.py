@@ -148,9 +148,9 @@ class Spans:
         """
         name, attributes = f"process {kind}", _messaging(kind, "process")
         attributes |= {"messaging.message.id": str(task_id), "broadsheet.task.attempt": attempt}
-        cause = _span_context(trace)
-        if cause is not None:
-            return ActiveSpan(self._tracer.start_span(name, _context(trace), SpanKind.CONSUMER, attributes))
+        cause = _context(trace)
+        if get_current_span(cause).get_span_context().is_valid:
+            return ActiveSpan(self._tracer.start_span(name, cause, SpanKind.CONSUMER, attributes))
         with trace_id_from(trace or str(task_id)):
             return ActiveSpan(self._tracer.start_span(name, Context(), SpanKind.CONSUMER, attributes))
 
