@@ -31,8 +31,10 @@ from app.tracing.trace_ids import trace_id_from
 
 _FORMAT: Final = TraceContextTextMapPropagator()
 _HEADER: Final = "traceparent"
-_MAX_HEADER: Final = 100
-"""Characters of a header that are parsed. Version 00 of the format has 55."""
+_LENGTH, _MAX_HEADER = 55, 100
+"""Characters of version 00 of the format, and how many characters of a header are parsed."""
+_NO_CONTEXT: Final = Context()
+"""The context of what begins a trace. It is immutable."""
 _SYSTEM: Final = "broadsheet"
 
 
@@ -91,7 +93,7 @@ class Spans:
         # Its name becomes "<method> <route>" when the route is known.
         span = self._tracer.start_span(
             known_method(method),
-            Context(),
+            _NO_CONTEXT,
             SpanKind.SERVER,
             {"http.request.method": known_method(method)},
             [] if caller is None else [Link(caller)],
@@ -135,7 +137,7 @@ class Spans:
         """Write the span that begins the trace of a task of a batch."""
         attributes = _messaging(row["kind"], "create") | {"messaging.message.id": row["task_id"]}
         links = [Link(batch.get_span_context())]
-        span = self._tracer.start_span(f"create {row['kind']}", Context(), SpanKind.PRODUCER, attributes, links)
+        span = self._tracer.start_span(f"create {row['kind']}", _NO_CONTEXT, SpanKind.PRODUCER, attributes, links)
         span.end()
         batch.add_link(span.get_span_context())
         return traceparent_of(span)
@@ -148,11 +150,12 @@ class Spans:
         """
         name, attributes = f"process {kind}", _messaging(kind, "process")
         attributes |= {"messaging.message.id": str(task_id), "broadsheet.task.attempt": attempt}
-        cause = _context(trace)
+        # The id of a task is shorter than a context: most tasks of schedules need no parsing.
+        cause = _context(trace) if trace is not None and len(trace) >= _LENGTH else _NO_CONTEXT
         if get_current_span(cause).get_span_context().is_valid:
             return ActiveSpan(self._tracer.start_span(name, cause, SpanKind.CONSUMER, attributes))
         with trace_id_from(trace or str(task_id)):
-            return ActiveSpan(self._tracer.start_span(name, Context(), SpanKind.CONSUMER, attributes))
+            return ActiveSpan(self._tracer.start_span(name, _NO_CONTEXT, SpanKind.CONSUMER, attributes))
 
 
 def traceparent_of(span: Span | None = None) -> str | None:

@@ -55,7 +55,7 @@ def test_all_tasks_of_a_post_store_its_trace(run: TracedRun) -> None:
 def test_a_killed_attempt_is_a_gap_and_the_next_one_follows(run: TracedRun) -> None:
     attempts = [span for span in trace_of_post(run) if span.name == "process digest"]
     numbers = [span.attributes["broadsheet.task.attempt"] for span in sorted(attempts, key=lambda each: each.started)]
-    assert numbers == [1, 2]
+    assert (numbers[0], numbers[-1], set(numbers)) == (1, 2, {1, 2})
     assert (LOST, "POST rpc/cache_get") in paths(trace_of_post(run))
 
 

@@ -44,6 +44,8 @@ SECRETS = {
     "an interest": "graph neural networks",
     "a feed's token": FEED_TOKEN,
 }
+PATIENCE = 90
+"""Seconds after which a wait fails the run."""
 ENDS = ("digest", "delivery", "callback")
 ENDED = "select exists (select from public.tasks where kind = $1 and status = 'completed')"
 
@@ -87,16 +89,24 @@ async def traced_run(stack: Ready) -> TracedRun:
         token = await _post(api, client, database, receiver)
         await first.start("worker started")
         await asked.wait()
+        await collector.until(lambda spans: "POST rpc/cache_get" in {span.name for span in spans})
         await second.start("worker started")
         await until(database, "select count(*) = 2 from public.workers")
         await first.stop(signal.SIGKILL)
         await expire_lease(database, await database.fetchval("select task_id from public.tasks where kind = 'digest'"))
         for kind in ENDS:
-            await until(database, ENDED, kind)
+            await _until_ended(database, kind)
         assert (await second.stop(), await api.stop(), len(box.taken)) == (0, 0, 1)
         secrets = SECRETS | {"a reader's token": token, "the key of the project": stack.secret_key}
         stored = [row["traceparent"] for row in await database.fetch("select traceparent from public.tasks order by 1")]
         return TracedRun(collector.spans, b"".join(collector.bodies), api, second, receiver.headers, secrets, stored)
+
+
+async def _until_ended(database: asyncpg.Connection, kind: str) -> None:
+    """Wait until the task of a kind has ended. The callback's second attempt follows some seconds after the first."""
+    async with asyncio.timeout(PATIENCE):
+        while not await database.fetchval(ENDED, kind):
+            await asyncio.sleep(0.05)
 
 
 def _worker_settings(hosts: SampleHosts, box: Postbox, model: ScriptedServer) -> dict[str, str]:
