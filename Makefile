@@ -139,7 +139,7 @@ bench-waiting: $(STAMP) ## How soon waiting callers learn of a task's end, and t
 bench-imports: $(STAMP) ## Time of an import of 5,000 entries, the API's lag and its memory for an upload of 50 MB
 	$(BIN)/python -m benchmarks.imports
 
-bench-traces: $(STAMP) ## CPU time of a worker without traces, with a tenth of them, and with all (5 minutes)
+bench-traces: $(STAMP) ## CPU time of a worker without traces, with a tenth of them, and with all (3 minutes)
 	$(BIN)/python -m benchmarks.traces
 
 soak-mails: $(STAMP) ## Kill two workers while they send mails through a flaky server (10 minutes); READERS=2000 KILLS=10 SEED=1

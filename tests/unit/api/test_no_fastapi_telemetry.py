@@ -29,7 +29,7 @@ for app in (create_app(), FastAPI()):
 """
 
 
-def test_only_an_application_with_fastapis_telemetry_writes_spans() -> None:
+def test_only_fastapis_own_telemetry_would_write_spans() -> None:
     """In another process, because a global provider cannot be replaced."""
     command = [sys.executable, "-c", PROGRAM]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
