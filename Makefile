@@ -14,7 +14,7 @@ $(foreach name,$(VARIABLES),$(if $(filter undefined,$(origin $(name))),,$(eval o
 NO_GLOB := set -f;
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock wheels format check test test-alone mutants boot-check image-check openapi alerts settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting bench-imports soak soak-mails try-upgrade clean
+.PHONY: help install lock wheels format check test test-alone mutants boot-check image-check openapi alerts settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting bench-imports bench-traces soak soak-mails try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ $(STAMP): requirements-dev.lock
 
 install: $(STAMP) ## Set up .venv from requirements-dev.lock
 
-lock: ## Resolve both locks again (needs PyPI); UPGRADE=1 takes the newest versions that pyproject.toml allows
+lock: ## Resolve the locks again (needs PyPI); UPGRADE=1 takes the newest versions that pyproject.toml allows
 	@test -x $(VENV)-lock/bin/uv || { "$$PYTHON" -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv; }
 	UV=$(VENV)-lock/bin/uv sh scripts/lock.sh
 
@@ -144,6 +144,8 @@ bench-imports: $(STAMP) ## Time of an import of 5,000 entries, the API's lag and
 
 soak: $(STAMP) ## Everything at the same time under faults, then an account of all that was acknowledged; MINUTES=60 SEED=1
 	$(BIN)/python -m tests.soak $${MINUTES:+--minutes="$$MINUTES"} $${SEED:+--seed="$$SEED"} $$ARGS
+bench-traces: $(STAMP) ## CPU time of a worker without traces, with a tenth of them, and with all (3 minutes)
+	$(BIN)/python -m benchmarks.traces
 
 soak-mails: $(STAMP) ## Kill two workers while they send mails through a flaky server (10 minutes); READERS=2000 KILLS=10 SEED=1
 	$(BIN)/python -m tests.acceptance.soak_mails $${READERS:+--readers="$$READERS"} $${KILLS:+--kills="$$KILLS"} $${SEED:+--seed="$$SEED"}

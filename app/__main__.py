@@ -11,11 +11,12 @@ import uvicorn
 from app.api.connection import BoundedProtocol
 from app.config import ApiSettings, load_settings
 from app.errors import ConfigurationError
-from app.installation.versions import require_locked_versions
+from app.installation.versions import project_version, require_locked_versions
 from app.main import create_app
 from app.process.gc_freeze import freeze_loaded_objects
 from app.process.logs import configure_logs
 from app.process.private_port import open_listener, url_of
+from app.tracing.export import exporting
 
 SHUTDOWN_TIMEOUT = 25
 """Seconds for open requests after SIGTERM: longer than a call to Supabase with all retries, and shorter than the
@@ -31,9 +32,15 @@ def main() -> int:
         settings = load_settings(ApiSettings)
         listener = open_listener(settings.host, settings.port, "PORT")
         metrics_listener = _metrics_listener(settings)
+        with exporting("broadsheet-api", project_version()):
+            _serve(settings, listener, metrics_listener)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
+    return 0
+
+
+def _serve(settings: ApiSettings, listener: socket.socket, metrics_listener: socket.socket | None) -> None:
     configure_logs(settings)
     # After its shutdown uvicorn raises SIGTERM again; a requested stop must exit with 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -51,7 +58,6 @@ def main() -> int:
     log.info(f"API running on {url_of(listener)}")
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
-    return 0
 
 
 def _metrics_listener(settings: ApiSettings) -> socket.socket | None:

@@ -7,6 +7,7 @@ from random import Random
 
 import httpx
 from fastapi import FastAPI, Security
+from fastapi.telemetry import TelemetryConfig
 
 from app.api import (
     admin,
@@ -29,6 +30,7 @@ from app.api.connection import ON_STOP
 from app.api.middleware import BodyLimit, RequestContext
 from app.api.openapi import DESCRIPTION, TAGS, describe
 from app.api.problems import install_problem_handlers
+from app.api.request_spans import trace_requests
 from app.client.factory import open_supabase
 from app.conditions.monitor import ConditionMonitor, open_callbacks
 from app.config import ApiSettings, load_settings
@@ -44,6 +46,9 @@ from app.process.metrics import Metrics
 from app.process.private_port import serve_private_port
 from app.services import Services
 from app.task_hub import TaskHub
+
+NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)
+"""FastAPI would write `url.path`, which has readers' tokens, beside the spans of `app.api.request_spans`."""
 
 
 def create_app(
@@ -97,6 +102,7 @@ def create_app(
         openapi_tags=TAGS,
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
+        telemetry=NO_TELEMETRY,
     )
     app.state.metrics = metrics
     install_problem_handlers(app, error_page())
@@ -111,6 +117,7 @@ def create_app(
     app.add_middleware(BodyLimit)
     app.add_middleware(RequireKey)
     app.add_middleware(RequestContext, metrics=metrics)
+    trace_requests(app)
     describe(app)
     return app
 

@@ -7,9 +7,10 @@ The pick-up latency is the time from a task's creation to its claim by one of tw
 
 import asyncio
 import json
+import os
 import signal
 import statistics
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from random import Random
@@ -150,10 +151,13 @@ async def runs(database: asyncpg.Connection, ready: Ready, name: str, concurrenc
     }
 
 
-def start(stack: ExitStack, name: str, concurrency: int, ready: Ready) -> list[Child]:
-    """Start the workers and wait until they are ready."""
+def start(
+    stack: ExitStack, name: str, concurrency: int, ready: Ready, variables: Mapping[str, str] | None = None
+) -> list[Child]:
+    """Start the workers, with additional environment `variables`, and wait until they are ready."""
     arguments = (name, str(concurrency), json.dumps(asdict(ready)))
-    workers = [stack.enter_context(child("benchmarks.queue_workers", *arguments)) for _ in range(WORKERS)]
+    env = dict(os.environ) | dict(variables or {})
+    workers = [stack.enter_context(child("benchmarks.queue_workers", *arguments, env=env)) for _ in range(WORKERS)]
     for worker in workers:
         assert read_line(worker) == "started"
     return workers

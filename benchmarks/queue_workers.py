@@ -31,6 +31,7 @@ from app.config import SupabaseSettings
 from app.models.tasks import TaskKind
 from app.persistence.queue import TaskQueue
 from app.process.gc_freeze import freeze_loaded_objects
+from app.tracing.export import exporting
 from embedded.stack import Ready
 from worker.job import Handler, Job
 from worker.runner import Worker, WorkerLimits
@@ -136,4 +137,5 @@ if __name__ == "__main__":
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    uvloop.run(main(sys.argv[1], int(sys.argv[2]), Ready(**json.loads(sys.argv[3]))))
+    with exporting("broadsheet-benchmark", "0"):
+        uvloop.run(main(sys.argv[1], int(sys.argv[2]), Ready(**json.loads(sys.argv[3]))))

@@ -16,7 +16,8 @@ HEAD = """# Settings
 
 For operators. Both processes read these variables from the environment and from `.env` (see
 [.env.example](../.env.example)). If values are missing or wrong, the process does not start, and one message names all
-of them. `make settings` generates this document from `app/config/`.
+of them. `make settings` generates this document from `app/config/`. [TRACES.md](TRACES.md) has the
+variables of OpenTelemetry.
 """
 
 

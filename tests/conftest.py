@@ -50,6 +50,8 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of this machine and no .env file of the repository affects a test."""
     for field in ApiSettings.model_fields | WorkerSettings.model_fields:
         monkeypatch.delenv(field.upper(), raising=False)
+    for variable in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(variable)
     for model in (SupabaseSettings, ApiSettings, WorkerSettings):
         monkeypatch.setitem(model.model_config, "env_file", None)
 

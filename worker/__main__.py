@@ -13,10 +13,11 @@ import uvloop
 from app.conditions.monitor import ConditionMonitor
 from app.config import WorkerSettings, load_settings
 from app.errors import ConfigurationError, SchemaOutdated, SupabaseError, SupabaseUnavailable
-from app.installation.versions import require_locked_versions
+from app.installation.versions import project_version, require_locked_versions
 from app.persistence.schema import Schema
 from app.process.logs import configure_logs
 from app.services import Services
+from app.tracing.export import exporting
 from worker.configuration import report_configuration
 from worker.forced_exit import run_and_stop_tasks
 from worker.one_shot import run_one_shot
@@ -91,10 +92,11 @@ def main(arguments: Sequence[str] = ()) -> int:
     try:
         require_locked_versions()
         settings = load_settings(WorkerSettings)
-        configure_logs(settings)
-        if options is not None:
-            return _run_once(settings, options)
-        uvloop.run(run_and_stop_tasks(partial(run_worker, settings)))
+        with exporting("broadsheet-worker", project_version()):
+            configure_logs(settings)
+            if options is not None:
+                return _run_once(settings, options)
+            uvloop.run(run_and_stop_tasks(partial(run_worker, settings)))
     except (ConfigurationError, SchemaOutdated, PeriodicJobFailed) as error:
         print(error, file=sys.stderr)
         return 1

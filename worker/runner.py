@@ -14,7 +14,8 @@ from app.models.tasks import TaskKind
 from app.persistence.outcomes import Failed, Lease, Outcome
 from app.persistence.queue import ClaimedTask, Progress, SyncResponse, TaskQueue
 from app.process.logs import bind_log_context
-from worker.job import Abort, Handlers, Job, perform
+from worker.attempt_spans import choose_perform
+from worker.job import Abort, Handlers, Job
 from worker.sync_calls import Slots, Syncer
 from worker.watchdog import LoopHealth, Watchdog
 
@@ -77,6 +78,7 @@ class Worker:
         self._random = random
         self._on_outcome = on_outcome
         self._after_call = after_call
+        self._perform = choose_perform()
         # By lease, not by task: a worker may claim a task again that it has just lost.
         self._jobs: dict[Lease, Job] = {}
         self._outcomes: dict[Lease, Outcome] = {}
@@ -248,7 +250,7 @@ class Worker:
         """Run one task from its claim to its outcome. Never raises: an error becomes the outcome."""
         bind_log_context(job.log_fields)
         try:
-            outcome = await perform(job, self._handlers[job.task.kind], self._random)
+            outcome = await self._perform(job, self._handlers[job.task.kind], self._random)
         finally:
             del self._jobs[job.task.lease]
         if outcome is not None:

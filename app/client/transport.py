@@ -21,6 +21,8 @@ from yarl import URL
 
 from app.client.session import REQUEST_URL
 from app.config import SupabaseSettings
+from app.tracing.current import Attribute
+from app.tracing.http_client import server_of, traced
 
 RETRIED_METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
 """All methods: every write of the service is idempotent."""
@@ -81,7 +83,8 @@ def build_transport(
         backoff_jitter=0.5,
         max_backoff_wait=MAX_BACKOFF,
     )
-    once = UrlTransport(inner) if inner is not None else ErrorMappingTransport(settings.supabase_max_connections)
+    network = UrlTransport(inner) if inner is not None else ErrorMappingTransport(settings.supabase_max_connections)
+    once = traced(network, _describe)
     seconds = settings.supabase_call_timeout
     if counters is None:
         return CallTransport(once, retry, seconds)
@@ -91,6 +94,13 @@ def build_transport(
 def build_timeout(settings: SupabaseSettings) -> httpx.Timeout:
     """Timeouts of a single attempt, in seconds."""
     return httpx.Timeout(settings.supabase_read_timeout, connect=CONNECT_TIMEOUT, pool=POOL_TIMEOUT)
+
+
+def _describe(request: httpx.Request) -> dict[str, Attribute]:
+    """Return the attributes of a request's span: the table or function, never the query, which has values."""
+    address, _, _ = request.extensions[REQUEST_URL].partition("?")
+    _, _, template = address.partition("/rest/v1/")
+    return server_of(request.url) | {"url.full": address, "url.template": template}
 
 
 class _Wrapper(httpx.AsyncBaseTransport):

@@ -27,6 +27,8 @@ from app.digest.openai_response import read_completion
 from app.external.retry_after import MAX_RETRY_AFTER, retry_after
 from app.models.digests import FallbackReason
 from app.sources.text import plain
+from app.tracing.current import Attribute, SpanScope, calling
+from app.tracing.http_client import server_of
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -99,6 +101,31 @@ class OpenAIModel:
         self, instructions: str, text: str, *, schema: Mapping[str, Any], max_output_tokens: int, seconds: float
     ) -> Completion:
         """Send one request, with retries. Raises `ModelUnavailable`, `ModelDeclined` or `ModelRejected`."""
+        with self._span(max_output_tokens) as span:
+            completion = await self._complete(
+                instructions, text, schema=schema, max_output_tokens=max_output_tokens, seconds=seconds
+            )
+            tokens = completion.tokens
+            span.set({"gen_ai.usage.input_tokens": tokens.input, "gen_ai.usage.output_tokens": tokens.output})
+        return completion
+
+    def _span(self, max_output_tokens: int) -> SpanScope:
+        """Return the span of a request by the conventions for GenAI, without the prompt, which has interests.
+
+        https://github.com/open-telemetry/semantic-conventions-genai
+        """
+        attributes: dict[str, Attribute] = {
+            "gen_ai.operation.name": "chat",
+            # The protocol's provider, whichever server speaks it.
+            "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": self._settings.model,
+            "gen_ai.request.max_tokens": max_output_tokens,
+        }
+        return calling(f"chat {self._settings.model}", attributes | server_of(httpx.URL(self._settings.base_url)))
+
+    async def _complete(
+        self, instructions: str, text: str, *, schema: Mapping[str, Any], max_output_tokens: int, seconds: float
+    ) -> Completion:
         messages = [{"role": "system", "content": instructions}, {"role": "user", "content": text}]
         deadline = asyncio.get_running_loop().time() + seconds
         try:

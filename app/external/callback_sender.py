@@ -17,6 +17,7 @@ from app.errors import BroadsheetError, PermanentError
 from app.external.callback_urls import checked_callback_url
 from app.external.client import PUBLIC_ONLY, AddressNotPublic, ExternalClient
 from app.external.retry_after import retry_after
+from app.tracing.http_client import PROPAGATED
 
 DELIVERY_TIMEOUT = 15.0
 """Seconds for one request; the specification suggests 15 to 30."""
@@ -87,7 +88,7 @@ class CallbackSender:
         }
 
     async def _post(self, url: httpx.URL, headers: dict[str, str], text: str) -> httpx.Response:
-        extensions = {} if self._private else PUBLIC_ONLY
+        extensions = PROPAGATED if self._private else PROPAGATED | PUBLIC_ONLY
         request = self._http.build_request("POST", url, content=text, headers=headers, extensions=dict(extensions))
         response = await self._http.send(request, stream=True, follow_redirects=False)
         await response.aclose()

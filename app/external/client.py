@@ -15,6 +15,7 @@ import httpx
 
 from app.errors import BroadsheetError
 from app.external.addresses import Resolve, is_public, resolve
+from app.tracing.http_client import server_of, traced
 
 PUBLIC_ONLY: Final = {"public_only": True}
 """The extension of a request with an untrusted URL: it connects only to public addresses."""
@@ -54,14 +55,14 @@ async def open_external(
 
     `network` (for tests) replaces the real network; `certificates` are the trusted ones, by default httpx's.
     """
-    transport = ExternalTransport(
+    untraced = ExternalTransport(
         resolve, network or httpcore.AnyIOBackend(), certificates or httpx.create_ssl_context()
     )
+    transport = traced(untraced, lambda request: server_of(request.url))
     # A caller that accepts compressed responses says so, and inflates them in bounded pieces.
     plain = {"Accept-Encoding": "identity"}
-    async with httpx.AsyncClient(
-        transport=transport, headers=plain, timeout=httpx.Timeout(20.0, connect=5.0)
-    ) as client:
+    timeout = httpx.Timeout(20.0, connect=5.0)
+    async with httpx.AsyncClient(transport=transport, headers=plain, timeout=timeout) as client:
         yield ExternalClient(client)
 
 

@@ -10,6 +10,7 @@ from app.config.mail_url import SmtpUrl
 from app.mail.message import MessageKey, message_bytes
 from app.mail.sender import MailLimits, SendLimiter, Sent, sender_id_of
 from app.mail.smtp_connection import SmtpConnection
+from app.tracing.current import Attribute, SpanScope, calling
 
 
 class SmtpSender:
@@ -34,13 +35,27 @@ class SmtpSender:
         sender, recipient = _single_address(message["From"]), _single_address(message["To"])
         content = message_bytes(message)
         async with self._limiter.slot():
-            # EHLO needs a name; the sender's domain works on every machine.
-            connection = await self._connection(sender.rpartition("@")[2])
-            try:
-                await connection.send(sender, recipient, content)
-            finally:
-                self._release(connection)
+            with self._span():
+                await self._send(sender, recipient, content)
         return Sent()
+
+    async def _send(self, sender: str, recipient: str, content: bytes) -> None:
+        # EHLO needs a name; the sender's domain works on every machine.
+        connection = await self._connection(sender.rpartition("@")[2])
+        try:
+            await connection.send(sender, recipient, content)
+        finally:
+            self._release(connection)
+
+    def _span(self) -> SpanScope:
+        """Return the span of a mail. The conventions have no span for SMTP; no attribute names the reader."""
+        host, port = self._url.host, self._url.port
+        attributes: dict[str, Attribute] = {
+            "server.address": host,
+            "server.port": port,
+            "network.protocol.name": "smtp",
+        }
+        return calling("smtp send", attributes)
 
     def close(self) -> None:
         """Close the idle connections. Connections in use close after their mail."""

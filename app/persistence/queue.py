@@ -34,6 +34,8 @@ class ClaimedTask(NamedTuple):
     """The time since its first attempt began."""
     source_date: date | None
     payload: dict[str, Any]
+    trace: str | None = None
+    """Its W3C trace context, or else the id of the task that caused it."""
 
     @property
     def task_id(self) -> UUID:
@@ -93,7 +95,7 @@ class _RawResponse(BaseModel):
     claimed: list[Any]
 
 
-_ROW = tuple[UUID, TaskKind, int, int, timedelta, date | None, dict[str, Any]]
+_ROW = tuple[UUID, TaskKind, int, int, timedelta, date | None, dict[str, Any], str | None]
 _ROWS = TypeAdapter(list[_ROW])
 _UUID = TypeAdapter(UUID)
 

@@ -17,6 +17,7 @@ from app.persistence.json_values import clean_text
 from app.persistence.new_task import DEFAULT_ATTEMPTS, NewTask
 from app.persistence.paging import encode_cursor
 from app.persistence.repository import Repository
+from app.tracing.current import SENT, sending
 
 RECORDS = "task_records"
 """The view that joins a task's record and its queue row, without payload and result, which can be large."""
@@ -89,16 +90,19 @@ class TaskStateManager(Repository):
         """
         own = isinstance(tasks[0].key, OwnKey)
         action = f"create {len(tasks)} task(s), first {tasks[0].task_id}"
-        created = await self._call(
-            "create_tasks",
-            action,
-            _Created,
-            p_owner=(owner := SYSTEM if own else owner),
-            p_tasks=[task.as_row() for task in tasks],
-            p_replace_ended=own,
-            p_waiting_task=None,  # only ensure_fetch() has one
-            p_daily_digests=daily_digests,
-        )
+        rows = [task.as_row() for task in tasks]
+        with sending(rows) as span:
+            created = await self._call(
+                "create_tasks",
+                action,
+                _Created,
+                p_owner=(owner := SYSTEM if own else owner),
+                p_tasks=rows,
+                p_replace_ended=own,
+                p_waiting_task=None,  # only ensure_fetch() has one
+                p_daily_digests=daily_digests,
+            )
+            span.set({SENT: created.outcome})
         if created.outcome == "quota":
             raise QuotaExceeded(
                 f"{owner} may order {daily_digests} digests a day (UTC) and has ordered {created.ordered}: "
@@ -133,17 +137,20 @@ class TaskStateManager(Repository):
         return None if created.outcome == "fresh" else _as_task(fetch, created)
 
     async def _ensure_fetch(self, fetch: NewTask, waiting: UUID | None, *, refetch: bool, refresh: bool) -> _Created:
-        created = await self._call(
-            "ensure_fetch",
-            f"ensure the fetch of {fetch.source_date}",
-            _Created,
-            p_source_date=fetch.source_date,
-            p_task=fetch.as_row(),
-            p_waiting_task=waiting,
-            p_replace_completed=refetch,
-            p_refresh=refresh,
-            p_caller_limit=CALLER_FETCH_LIMIT,
-        )
+        row = fetch.as_row()
+        with sending([row]) as span:
+            created = await self._call(
+                "ensure_fetch",
+                f"ensure the fetch of {fetch.source_date}",
+                _Created,
+                p_source_date=fetch.source_date,
+                p_task=row,
+                p_waiting_task=waiting,
+                p_replace_completed=refetch,
+                p_refresh=refresh,
+                p_caller_limit=CALLER_FETCH_LIMIT,
+            )
+            span.set({SENT: created.outcome})
         if created.outcome == "busy":
             raise FetchLimitReached(
                 f"{CALLER_FETCH_LIMIT} days are being fetched for this caller; {fetch.source_date} waits for them",

@@ -13,6 +13,7 @@ from app.persistence.idempotency_keys import CallerKey
 from app.persistence.new_task import NewTask
 from app.persistence.readers import reader_not_found
 from app.persistence.repository import Repository
+from app.tracing.current import sending
 
 CALLER_UPLOADS: Final = 4
 """How many uploads the API receives from one caller at a time."""
@@ -65,16 +66,18 @@ class Uploads(Repository):
 
         Raises `IdempotencyConflict` if the key was used with a different request, `UploadRemoved`, `SupabaseError`.
         """
-        created = await self._found(
-            "finish_upload",
-            f"end upload {task.task_id}",
-            CreatedTasks,
-            _removed(),
-            p_upload=task.task_id,
-            p_owner=owner,
-            p_pieces=pieces,
-            p_tasks=[task.as_row() | {"reader_id": str(reader_id)}],
-        )
+        row = task.as_row() | {"reader_id": str(reader_id)}
+        with sending([row]):
+            created = await self._found(
+                "finish_upload",
+                f"end upload {task.task_id}",
+                CreatedTasks,
+                _removed(),
+                p_upload=task.task_id,
+                p_owner=owner,
+                p_pieces=pieces,
+                p_tasks=[row],
+            )
         (imported,) = created.tasks_of([task], owner)
         return imported.model_copy(update={"reader_id": reader_id})
 

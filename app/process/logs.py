@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from app.config import Settings
+from app.tracing.current import active_spans
 
 _describe: ContextVar[Callable[[], Mapping[str, Any]] | None] = ContextVar("log_context", default=None)
 
@@ -32,6 +33,7 @@ def configure_logs(settings: Settings) -> None:
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         _merge_log_context,
+        *_trace_ids(),
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -52,6 +54,15 @@ def configure_logs(settings: Settings) -> None:
     # A line per request would be too much, and openai's debug lines contain the prompt with the reader's interests.
     for library in ("httpx", "httpcore", "openai"):
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+
+
+def _trace_ids() -> list[structlog.types.Processor]:
+    """Return what adds the ids of the current span to a line; nothing in a process without traces."""
+    if active_spans() is None:
+        return []
+    from app.tracing.spans import log_fields  # noqa: PLC0415  (only with traces)
+
+    return [lambda _logger, _method, event: {**log_fields(), **event}]
 
 
 def _rendering(settings: Settings) -> list[structlog.types.Processor]:

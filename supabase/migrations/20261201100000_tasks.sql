@@ -15,7 +15,7 @@ create table public.tasks (
     callback_url    text,
     idempotency_key text,
     request_hash    text        not null,
-    traceparent     text,                               -- the trace context that its attempts continue (W3C Trace Context)
+    traceparent     text,                               -- W3C trace context of what caused the task; null without traces
     priority        smallint    not null default 1 check (priority between 0 and 3),
     max_attempts    smallint    not null default 5 check (max_attempts between 1 and 100),
     created_at      timestamptz not null default now(),
@@ -121,9 +121,9 @@ declare
 begin
     with created as (
         insert into public.tasks (
-            task_id, owner, kind, payload, source_date, reader_id, parent, request_hash, priority, max_attempts)
+            task_id, owner, kind, payload, source_date, reader_id, parent, request_hash, traceparent, priority, max_attempts)
         values (callback, new.owner, 'callback', jsonb_build_object('url', new.callback_url, 'event', event),
-                new.source_date, new.reader_id, new.task_id, '', 1, 10)
+                new.source_date, new.reader_id, new.task_id, '', new.traceparent, 1, 10)
         on conflict do nothing
         returning *
     )

@@ -41,14 +41,14 @@ begin
         select * from jsonb_to_recordset(p_tasks) as g(
             task_id uuid, kind text, payload jsonb, source_date date, reader_id uuid, priority smallint,
             delay_seconds double precision, max_attempts smallint, callback_url text, idempotency_key text,
-            request_hash text)
+            request_hash text, traceparent text)
     ),
     recorded as (
         insert into public.tasks (
             task_id, owner, kind, payload, source_date, reader_id, priority, max_attempts, callback_url, idempotency_key,
-            request_hash)
+            request_hash, traceparent)
         select task_id, p_owner, kind, payload, source_date, reader_id, priority, max_attempts, callback_url,
-               idempotency_key, request_hash
+               idempotency_key, request_hash, traceparent
           from requested
     )
     insert into public.queue (task_id, kind, priority, run_at, max_attempts)

@@ -50,7 +50,7 @@ end
 $$;
 
 -- Describes the claimed tasks that the worker still holds: [id, kind, attempt, maximum attempts, seconds since the first attempt
--- started (pauses excluded), source_date, payload] for each.
+-- started (pauses excluded), source_date, payload, its trace context or else the task that caused it] for each.
 create function public.describe_claimed(p_worker uuid, p_token uuid, p_claimed uuid[]) returns json
 language plpgsql stable security invoker set search_path = ''
     set enable_indexscan = off set enable_indexonlyscan = off set enable_bitmapscan = on as $$
@@ -62,7 +62,7 @@ begin
                        q.updated_at - q.started_at - public.paused_for(array[q.kind, (
                            select w.kind from public.tasks w where w.task_id = q.waits_for)], q.started_at, q.updated_at))
                         else 0 end,
-                   t.source_date, t.payload) order by c.place), '[]')
+                   t.source_date, t.payload, coalesce(t.traceparent, t.parent::text)) order by c.place), '[]')
           from unnest(p_claimed) with ordinality as c(task_id, place)
           join public.queue q using (task_id)
           join public.tasks t using (task_id)

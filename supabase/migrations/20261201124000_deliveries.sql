@@ -105,10 +105,11 @@ begin
     returning * into delivery;
     with created as (
         insert into public.tasks (
-            task_id, owner, kind, payload, reader_id, local_day, parent, request_hash, priority, max_attempts)
+            task_id, owner, kind, payload, reader_id, local_day, parent, request_hash, traceparent, priority, max_attempts)
         values (
             delivery.task_id, delivery.owner, 'delivery', jsonb_build_object('delivery_id', delivery.delivery_id),
-            delivery.reader_id, delivery.local_day, delivery.digest_id, '', 1, 20)
+            delivery.reader_id, delivery.local_day, delivery.digest_id, '',
+            (select t.traceparent from public.tasks t where t.task_id = delivery.digest_id), 1, 20)
         on conflict do nothing
         returning task_id, kind, priority, max_attempts
     )

@@ -45,6 +45,7 @@ async def test_an_api_starts_no_thread_on_any_route(stack: Ready, database: asyn
     assert any(len(request.sent.get("content", "")) > MEGABYTE for request in every)
     assert await api.stop() == 0
     assert api.threads_started == []
+    assert api.sdk_modules == 0
 
 
 async def private_pages(process: ServiceProcess, *paths: str) -> None:
@@ -102,3 +103,4 @@ async def test_a_worker_starts_no_thread_on_any_kind_of_task(
     assert model.bodies
     assert len(LIBRARY) > MEGABYTE
     assert worker.threads_started == []
+    assert worker.sdk_modules == 0

@@ -25,6 +25,7 @@ class Receiver:
         self.delivered: Counter[str] = Counter()
         self.arrived: Counter[str] = Counter()
         self.bodies: dict[str, object] = {}
+        self.headers: list[dict[str, str]] = []
         self.url = ""
         self._news = asyncio.Event()
         self._noticed = 0
@@ -55,6 +56,7 @@ class Receiver:
         Webhook(WEBHOOK_SECRET).verify(body, dict(request.headers))
         name = request.headers["webhook-id"]
         self.arrived[name] += 1
+        self.headers.append({key.lower(): value for key, value in request.headers.items()})
         self._news.set()
         if self.failures > 0:
             self.failures -= 1

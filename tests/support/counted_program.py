@@ -35,7 +35,9 @@ def start_counted(thread: threading.Thread) -> None:
 
 
 def say() -> None:
+    sdk = [module for module in sys.modules if module.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))]
     counts = {"clients made": made, "objects kept": gc.get_freeze_count(), "threads started": len(threads)}
+    counts |= {"modules of the tracing SDK": len(sdk)}
     lines = [f"{what}: {count}" for what, count in counts.items()] + [f"thread: {name}" for name in threads]
     print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201  (to be read by the test)
 

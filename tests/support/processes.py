@@ -111,6 +111,11 @@ class ServiceProcess:
         assert len(names) == self._counted("threads started: ")
         return names
 
+    @property
+    def sdk_modules(self) -> int:
+        """How many modules of OpenTelemetry's SDK and exporter the process loaded."""
+        return self._counted("modules of the tracing SDK: ")
+
     def _counted(self, what: str) -> int:
         (line,) = [line for line in self.text if line.startswith(what)]
         return int(line.removeprefix(what))

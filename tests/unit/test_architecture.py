@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("app", "worker")
 MAX_LINES = 400
 FACTORY = "app/client/factory.py"
+PROVIDER = "app/tracing/provider.py"
 
 Rule = Callable[[str, ast.Module], Iterator[str]]
 
@@ -64,6 +65,16 @@ def no_blocking(path: str, tree: ast.Module) -> Iterator[str]:
     )
 
 
+def no_exporter(path: str, tree: ast.Module) -> Iterator[str]:
+    """Only the provider of traces has what starts a thread: the SDK of OpenTelemetry, its exporter, its processor."""
+    if path != PROVIDER:
+        yield from matching(r"^opentelemetry\.(sdk|exporter)\b", names_used(tree), path)
+        yield from matching(r"\b(BatchSpanProcessor|OTLPSpanExporter|TracerProvider)$", names_used(tree), path)
+    # These create threads too, or make libraries write spans of their own.
+    more = r"\b(Resource\.create|get_aggregated_resources|PeriodicExportingMetricReader|set_tracer_provider)$"
+    yield from matching(more, names_used(tree), path)
+
+
 def queries_in_persistence(path: str, tree: ast.Module) -> Iterator[str]:
     """Only app/persistence builds queries."""
     if not path.startswith("app/persistence/"):
@@ -110,6 +121,14 @@ RULES: dict[Rule, list[tuple[str, str]]] = {
         ("app/main.py", "time.sleep(1)"),
         ("app/main.py", "import requests"),
         ("app/main.py", "httpx.get(url)"),
+    ],
+    no_exporter: [
+        ("app/main.py", "from opentelemetry.sdk.trace import TracerProvider"),
+        ("app/tracing/spans.py", "import opentelemetry.exporter.otlp.proto.http.trace_exporter"),
+        ("app/tracing/export.py", "BatchSpanProcessor(exporter)"),
+        (PROVIDER, "Resource.create({})"),
+        (PROVIDER, "trace.set_tracer_provider(provider)"),
+        (PROVIDER, "PeriodicExportingMetricReader(exporter)"),
     ],
     queries_in_persistence: [
         ("app/api/tasks.py", "await client.table('tasks').select('*').execute()"),

@@ -198,7 +198,7 @@ def the_image_is_slim_unprivileged_and_checked(files: Files) -> None:
 def the_image_has_the_code_and_start_files(files: Files) -> None:
     let_in = {line.removeprefix("!") for line in files[IGNORE].splitlines() if line.startswith("!")}
     assert files[IGNORE].startswith("*\n")
-    assert let_in == {"pyproject.toml", "requirements.lock", "app", "worker"}
+    assert let_in == {"pyproject.toml", "requirements.lock", "requirements-otel.lock", "app", "worker"}
 
 
 def the_cli_can_link_and_push(files: Files) -> None:

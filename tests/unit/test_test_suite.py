@@ -10,7 +10,17 @@ ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 FILES = sorted(TESTS.rglob("*.py"))
 LONGEST_NAME = 60
-REPOSITORY = {"app", "architecture", "deployment", "documents", "makefile", "release", "retired_names", "test_suite"}
+REPOSITORY = {
+    "app",
+    "architecture",
+    "compose",
+    "deployment",
+    "documents",
+    "makefile",
+    "release",
+    "retired_names",
+    "test_suite",
+}
 """Subjects of tests that are no module: the application as a whole, and files of the repository."""
 
 

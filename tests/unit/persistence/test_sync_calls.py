@@ -19,8 +19,9 @@ NAMED = {"task_id": str(ONE), "lease_token": str(TWO)}
 LONG = "x" * 1999 + "\0" + "yz"
 TRUNCATED = "x" * 1999 + "y"
 KINDS = [TaskKind.DIGEST, TaskKind.FETCH]
-ROW = [str(ONE), "digest", 2, 5, 1.5, "2026-01-02", {"a": 1}]
-READ = ClaimedTask(LEASE, TaskKind.DIGEST, 2, 5, timedelta(seconds=1.5), date(2026, 1, 2), {"a": 1})
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+ROW = [str(ONE), "digest", 2, 5, 1.5, "2026-01-02", {"a": 1}, TRACE]
+READ = ClaimedTask(LEASE, TaskKind.DIGEST, 2, 5, timedelta(seconds=1.5), date(2026, 1, 2), {"a": 1}, TRACE)
 
 
 def queue_of(client: AsyncClient, **options: Any) -> TaskQueue:
