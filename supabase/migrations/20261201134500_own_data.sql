@@ -107,6 +107,7 @@ begin
         return 'more';
     end if;
     perform public.mark_erased(reader.owner, reader.external_id, reader.email);
+    delete from public.confirmation_mails where address_hash = public.address_hash(reader.email);
     perform public.remove_reader(p_reader, reader.owner);
     return 'erased';
 end

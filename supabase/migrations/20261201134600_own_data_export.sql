@@ -6,7 +6,8 @@
 create function public.own_reader(p_reader uuid) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select coalesce(jsonb_agg(
-               to_jsonb(r) || jsonb_build_object('new_items_since', p.new_items_since, 'file_values', (
+               to_jsonb(r) || jsonb_build_object('new_items_since', p.new_items_since, 'confirmation', (
+                   select to_jsonb(c) from public.confirmations c where c.reader_id = p_reader), 'file_values', (
                    select jsonb_object_agg(f.key, f.value) from jsonb_each(p.file_values) f
                     where f.key in ('name', 'email', 'timezone', 'send_at', 'weekdays', 'when_empty', 'profile')))), '[]')
       from public.readers r join public.readers_private p using (reader_id) where r.reader_id = p_reader

@@ -41,8 +41,8 @@ async def test_the_download_has_every_table_of_the_reader(
         " where table_schema = 'public' and table_type = 'BASE TABLE' and column_name = 'reader_id' order by 1"
     )
     within = {
-        "readers": "reader", "readers_private": "reader", "reader_papers": "papers", "reader_paper_keys": "papers",
-        "archived_items": "digests",
+        "readers": "reader", "readers_private": "reader", "confirmations": "reader",
+        "reader_papers": "papers", "reader_paper_keys": "papers", "archived_items": "digests",
     }  # fmt: skip
     sections = {within.get(name, name) for (name,) in tables}
     assert sections == set(SECTIONS)

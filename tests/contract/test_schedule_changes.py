@@ -76,7 +76,7 @@ async def by_an_import(world: World) -> None:
 
 async def by_the_readers_page(world: World) -> None:
     link = Links([SECRET], "").sign("schedule", Link(world.reader.reader_id, 1, DAY))
-    form = {"timezone": "Pacific/Auckland", "send_at": "06:30", "weekdays": ["1", "5"]}
+    form = {"timezone": "Pacific/Auckland", "send_at": "06:30", "weekdays": ["1", "5"], "when_empty": "skip"}
     page = await world.callers.ada.post(f"/r/schedule/{link}", data=form)
     assert page.status_code < 400
 

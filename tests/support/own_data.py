@@ -1,5 +1,6 @@
 """A reader whose every word can be found again, with a row in each table, and the deletion of their data."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from uuid import UUID, uuid4
@@ -92,7 +93,12 @@ async def furnish(client: AsyncClient, database: asyncpg.Connection, clock: Cloc
     assert {kind for (kind,) in await database.fetch("select distinct kind from public.tasks")} == {
         *("digest", "delivery", "import", "callback")
     }
-    return [NAME, EMAIL, INTEREST, KEY, str(reader_id)]
+    address_hash = hashlib.sha256(EMAIL.lower().encode()).hexdigest()
+    await database.execute(
+        "insert into public.confirmation_mails values ($1, gen_random_uuid(), 1, now(), now())", address_hash
+    )
+    assert await database.fetchval("select public.address_hash($1)", EMAIL) == address_hash
+    return [NAME, EMAIL, INTEREST, KEY, str(reader_id), address_hash]
 
 
 async def mentions(database: asyncpg.Connection, texts: Sequence[str]) -> set[str]:

@@ -127,7 +127,7 @@ RULES: dict[Rule, list[tuple[str, str]]] = {
     images_are_built_from_the_dockerfile: [
         ("LOCK: ${LOCK:-requirements.lock}", "LOCK: ${LOCK:-requirements.txt}"),
         ("      LOCK: $", "      LOCKS: $"),
-        ("90744cff", "00000000"),
+        ("f85c5697", "00000000"),
     ],
     every_variable_is_a_setting: [("WORKER_PORT: ", "WORKERPORT: "), ("API_KEYS: ", "KEYS: ")],
     health_checks_request_what_the_processes_serve: [
