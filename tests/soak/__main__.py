@@ -134,6 +134,7 @@ def _report(running: System, ledger: Ledger, faults: Faults, measures: list[Meas
         ["tasks that the API acknowledged", f"{len(ledger.tasks):,}"],
         ["of them imports", f"{len(ledger.imports):,}"],
         ["papers that readers liked", f"{sum(map(len, ledger.liked.values())):,}"],
+        ["addresses that signed up", f"{len(ledger.sign_ups):,}"],
         ["mails that the server took", f"{len(running.mails.taken):,}"],
         ["callbacks", f"{sum(running.receiver.delivered.values()):,}"],
         ["responses", ", ".join(f"{status}: {count:,}" for status, count in sorted(ledger.statuses.items()))],

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from tests.soak.ledger import Ledger
-from tests.soak.system import API_KEY, SECRETS, System
+from tests.soak.system import API_KEY, SECRETS, SIGN_UPS, System
 
 MARKS = ("marked-secret", SECRETS["WEBHOOK_SECRET"].partition("_")[2], API_KEY)
 _TABLES = "select format('%I.%I', schemaname, tablename) from pg_tables where schemaname = 'public' order by 1"
@@ -25,7 +25,7 @@ select r.reader_id, r.email, t.local_day, t.status, t.error, t.result, d.status 
 
 async def faults_of(system: System, ledger: Ledger, database: asyncpg.Connection) -> list[str]:
     """Return everything that does not hold, a line each."""
-    checks = (_tasks, _callbacks, _mails, _liked, _imports, _secrets)
+    checks = (_tasks, _callbacks, _mails, _sign_ups, _liked, _imports, _secrets)
     found = [fault for check in checks async for fault in check(system, ledger, database)]
     found += [f"nobody can explain this response: {surprise}" for surprise in ledger.surprises]
     log = system.project.log().splitlines()
@@ -65,14 +65,14 @@ def _task_of(body: Any) -> UUID:
 
 
 async def _mails(system: System, ledger: Ledger, database: asyncpg.Connection) -> AsyncIterator[str]:
-    taken = Counter(_recipient_and_day(content) for content in system.mails.taken)
-    for (address, day), times in taken.items():
+    taken = Counter(map(_key_of, system.mails.taken))
+    for key, times in taken.items():
         if times > 1:
-            yield f"{address} got {times} mails of {day}"
+            yield f"the mail {key} came {times} times"
     known = {UUID(reader["reader_id"]) for reader in ledger.readers}
     rows = [row for row in await database.fetch(_DAYS) if row["reader_id"] in known]
     for row in rows:
-        arrived = taken[row["email"], str(row["local_day"])]
+        arrived = taken[f"digest-{row['local_day']}-{row['reader_id']}"]
         if row["local_day"] is None:
             yield f"{row['email']} was due and has no digest"
         elif not arrived and not (row["reason"] or row["mail"] in {"failed", "in_doubt"}):
@@ -83,9 +83,28 @@ async def _mails(system: System, ledger: Ledger, database: asyncpg.Connection) -
         yield f"the acknowledged reader {reader} is unknown"
 
 
-def _recipient_and_day(content: bytes) -> tuple[str, str]:
-    mail = email.message_from_bytes(content)
-    return str(mail["To"]).rpartition("<")[2].rstrip(">"), str(mail["Message-ID"])[8:18]
+def _key_of(content: bytes) -> str:
+    return str(email.message_from_bytes(content)["Message-ID"]).strip("<>").partition("@")[0]
+
+
+async def _sign_ups(system: System, ledger: Ledger, database: asyncpg.Connection) -> AsyncIterator[str]:
+    known = {reader["email"] for reader in ledger.readers}
+    asked = Counter(_recipient_of(mail) for mail in system.mails.taken if _key_of(mail).startswith("confirmation-"))
+    for address, times in asked.items():
+        if address in known or times > 1:
+            yield f"{address} was asked {times} times for a confirmation; known: {address in known}"
+    unconfirmed = set(await _column(database, "select email from public.readers where status = 'unconfirmed'"))
+    bounced = set(await _column(database, "select email from public.readers where status = 'bounced'"))
+    for address in ledger.sign_ups.keys() - known - unconfirmed - bounced:
+        yield f"the sign-up of {address} was accepted, and has no reader"
+    moments = sorted(ledger.sign_ups.values())
+    most = max((sum(begin <= each < begin + 3600 for each in moments) for begin in moments), default=0)
+    if most > SIGN_UPS:
+        yield f"{most} sign-ups were accepted within an hour, {SIGN_UPS} are allowed"
+
+
+def _recipient_of(content: bytes) -> str:
+    return str(email.message_from_bytes(content)["To"]).rpartition("<")[2].rstrip(">")
 
 
 async def _liked(_system: System, ledger: Ledger, database: asyncpg.Connection) -> AsyncIterator[str]:

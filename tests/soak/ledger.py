@@ -20,13 +20,15 @@ class Promise:
 class Ledger:
     """All acknowledged things: tasks by id, readers, the DOIs that a reader liked, the entries of each import.
 
-    `statuses` counts the API's responses by status, `surprises` are those that nobody can explain by a fault.
+    `sign_ups` are the addresses whose sign-up was accepted, known or not, with the time. `statuses` counts the API's
+    responses by status, `surprises` are those that nobody can explain by a fault.
     """
 
     tasks: dict[UUID, Promise] = field(default_factory=dict)
     readers: list[dict[str, Any]] = field(default_factory=list)
     liked: dict[UUID, set[str]] = field(default_factory=dict)
     imports: dict[UUID, int] = field(default_factory=dict)
+    sign_ups: dict[str, float] = field(default_factory=dict)
     statuses: Counter[int] = field(default_factory=Counter)
     surprises: list[str] = field(default_factory=list)
 

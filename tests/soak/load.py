@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -46,6 +47,7 @@ class Load:
             (10, self._import),
             (0.7, self._look),
             (3, self._follow),
+            (4, self._sign_up),
         ]
         async with asyncio.TaskGroup() as group:
             for pause, actor in actors:
@@ -123,6 +125,22 @@ class Load:
         link = Link(UUID(reader["reader_id"]), 1, datetime.now(UTC).date())
         await self._caller.once("GET", self._links.path(self._chance.choice(_PAGES), link))
         await self._caller.once("GET", "/v1/tasks?limit=20")
+
+    async def _sign_up(self) -> None:
+        """A stranger enters an address: a new one, or that of a reader."""
+        number = next(self._numbers)
+        known = self._chance.random() < 1 / 3
+        address = self._reader()["email"] if known else f"stranger{number}@example.net"
+        form = {
+            "email": address,
+            "interests": "ice",
+            "timezone": "UTC",
+            "send_at": "06:30",
+            "form_id": f"form-{number}",
+        }
+        answer = await self._caller.once("POST", "/subscribe", data=form)
+        if answer is not None and answer.status_code == httpx.codes.ACCEPTED:
+            self._ledger.sign_ups[address] = time.monotonic()
 
     async def _follow(self) -> None:
         """Wait for a task in one of the two ways that a caller has."""

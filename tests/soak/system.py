@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from app.days import yesterday
@@ -27,6 +28,9 @@ SECRETS = {
 """No log, mail, page or row may contain the part of any of these that is secret."""
 API_KEY = SECRETS["API_KEYS"].partition(":")[2]
 LEASE = 6.0
+SIGN_UPS: Final = 12
+"""Sign-ups that are accepted within an hour."""
+SIGN_UP_LIMITS: Final = {"SIGN_UPS_PER_HOUR": str(SIGN_UPS), "SIGN_UPS_PER_NETWORK": str(SIGN_UPS)}
 
 
 @dataclass
@@ -68,7 +72,7 @@ class System:
     async def start(self) -> None:
         """Start APIs and workers."""
         for port in (free_port(), free_port()):
-            values = _environment(self.project) | {"PORT": str(port)}
+            values = _environment(self.project) | {"PORT": str(port)} | SIGN_UP_LIMITS
             name = f"api{len(self.apis) + 1}"
             self.apis.append(Program(name, ("app",), values, self.folder / f"{name}.log", "API running on"))
             self.addresses.append(f"http://127.0.0.1:{port}")
@@ -92,6 +96,7 @@ def _environment(project: Emulator | OwnProject) -> dict[str, str]:
         "SUPABASE_KEY": project.key,
         "PUBLIC_URL": "https://digest.example",
         "CALLBACKS_TO_PRIVATE_ADDRESSES": "true",
+        "PUBLIC_SIGN_UP": "true",
         **SECRETS,
     }
 
