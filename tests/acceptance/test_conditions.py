@@ -9,23 +9,28 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 from supabase import AsyncClient
 
 from app.conditions.catalog import CONDITIONS
 from app.days import yesterday
 from app.models.tasks import TaskKind
 from app.persistence.health import Health
+from app.persistence.reader_libraries import ReaderLibraries
 from app.persistence.schedule import Schedule
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready
 from tests.support.alert_rules import assert_promtool_agrees, firing
 from tests.support.callback_receiver import enqueue_deliveries
 from tests.support.digest_rows import digests_of_today
+from tests.support.fake_zotero import KEY as ZOTERO_KEY
+from tests.support.fake_zotero import USER, FakeZotero
 from tests.support.items import ARXIV, copy, save
 from tests.support.model_servers import model_server
 from tests.support.processes import LONG_LEASE
 from tests.support.proxy import LOST, Answer, Call, no_interference
 from tests.support.reader_mails import read_day
+from tests.support.schedule import add_reader
 from tests.support.scripted_server import answer
 from tests.support.smtp_server import break_off, say
 from tests.support.tasks import create
@@ -92,6 +97,8 @@ async def worker_lost(service: Service) -> AsyncIterator[None]:
     other = await service.start_worker()
     assert await lost.stop(signal.SIGKILL) != 0
     yield
+    # A worker that shows up no more is lost, before its tasks are reclaimed.
+    await service.until("select exists (select from public.workers where lost_at is not null)")
     await service.database.execute(
         "update public.workers set lost_at = lost_at - interval '16 minutes' where lost_at is not null"
     )
@@ -222,6 +229,20 @@ async def replaced(database: asyncpg.Connection, function: str, old: str, new: s
         yield
     finally:
         await database.execute(text)
+
+
+@provokes
+async def library_keys_refused(service: Service) -> AsyncIterator[None]:
+    reader = (await add_reader(service.client)).reader_id
+    async with FakeZotero().serve() as zotero:
+        await ReaderLibraries(service.client).connect(reader, USER, [], SecretStr(ZOTERO_KEY))
+        access = zotero.keys.pop(ZOTERO_KEY)
+        async with service.worker(ZOTERO_BASE_URL=zotero.url, **LONG_LEASE):
+            yield
+        zotero.keys[ZOTERO_KEY] = access
+        await service.database.execute("update public.reader_libraries set next_sync_at = now()")
+        async with service.worker(ZOTERO_BASE_URL=zotero.url, **LONG_LEASE):
+            await service.seen("library_keys_refused", holds=False)
 
 
 @asynccontextmanager
