@@ -142,8 +142,8 @@ bench-waiting: $(STAMP) ## How soon waiting callers learn of a task's end, and t
 bench-imports: $(STAMP) ## Time of an import of 5,000 entries, the API's lag and its memory for an upload of 50 MB
 	$(BIN)/python -m benchmarks.imports
 
-soak: $(STAMP) ## Everything at the same time under faults, then an account of all that was acknowledged; MINUTES=60 SEED=1
-	$(BIN)/python -m tests.soak $${MINUTES:+--minutes="$$MINUTES"} $${SEED:+--seed="$$SEED"} $$ARGS
+soak: $(STAMP) ## Everything at the same time under faults, then an account of all that was acknowledged; MINUTES=60 READERS=500 SEED=1
+	$(BIN)/python -m tests.soak $${MINUTES:+--minutes="$$MINUTES"} $${READERS:+--readers="$$READERS"} $${SEED:+--seed="$$SEED"} $$ARGS
 bench-traces: $(STAMP) ## CPU time of a worker without traces, with a tenth of them, and with all (3 minutes)
 	$(BIN)/python -m benchmarks.traces
 
