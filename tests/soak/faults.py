@@ -4,11 +4,15 @@ import asyncio
 import random
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from tests.soak.programs import Program
 from tests.soak.project import Emulator
 from tests.soak.system import LEASE, System
+from tests.soak.whole import whole
+
+Fault = Callable[[], Coroutine[Any, Any, object]]
 
 SHORT, LONG = (0.5, LEASE / 3), (LEASE, 1.5 * LEASE)
 """Seconds of a standstill: within a lease, and beyond it."""
@@ -31,14 +35,9 @@ class Faults:
             for name, fault in kinds:
                 await asyncio.sleep(self._chance.uniform(0, 2 * self._gap))
                 self.count[name] += 1
-                running = asyncio.ensure_future(fault())
-                try:
-                    await asyncio.shield(running)
-                except asyncio.CancelledError:
-                    await running  # Everything runs again before the account begins.
-                    raise
+                await whole(fault())  # Everything runs again before the account begins.
 
-    def _kinds(self) -> dict[str, Callable[[], Awaitable[object]]]:
+    def _kinds(self) -> dict[str, Fault]:
         system, first, second = self._system, self._system.workers[0], self._system.workers[1]
         return self._kinds_of_project() | {
             "a worker killed": lambda: self._restart(second, signal.SIGKILL),
@@ -53,12 +52,12 @@ class Faults:
             "a one-shot run killed": lambda: self._run_once("once", signal.SIGKILL),
         }
 
-    def _kinds_of_project(self) -> dict[str, Callable[[], Awaitable[object]]]:
+    def _kinds_of_project(self) -> dict[str, Fault]:
         """Only an emulator can fail on purpose, and only where a small disk could be mounted can its disk be full."""
         project = self._system.project
         if not isinstance(project, Emulator):
             return {}
-        found: dict[str, Callable[[], Awaitable[object]]] = {
+        found: dict[str, Fault] = {
             "the gateway killed": project.kill_gateway,
             "the gateway frozen": lambda: project.program.freeze(self._chance.uniform(*SHORT)),
             "the database killed": project.kill_database,

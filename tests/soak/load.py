@@ -5,7 +5,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ import httpx
 from app.links import Link, Links
 from tests.soak.caller import Caller
 from tests.soak.ledger import Ledger
+from tests.soak.whole import whole
 from tests.support.imports import bibtex
 
 INTERESTS = ["graph neural networks", "protein structure", "robots", "climate models", "language models"]
@@ -40,7 +41,7 @@ class Load:
 
     async def run(self) -> None:
         """Do everything at the same time until cancelled."""
-        actors: list[tuple[float, Callable[[], Awaitable[object]]]] = [
+        actors: list[tuple[float, Callable[[], Coroutine[Any, Any, object]]]] = [
             (0.5, self._post),
             (15, self._batch),
             (1, self._like),
@@ -53,9 +54,9 @@ class Load:
             for pause, actor in actors:
                 group.create_task(self._repeat(pause, actor))
 
-    async def _repeat(self, pause: float, actor: Callable[[], Awaitable[object]]) -> None:
+    async def _repeat(self, pause: float, actor: Callable[[], Coroutine[Any, Any, object]]) -> None:
         while True:
-            await actor()
+            await whole(actor())  # Each request gets its response, so that the account knows all tasks.
             await asyncio.sleep(self._chance.uniform(0, 2 * pause))
 
     async def add_readers(self, count: int, over: timedelta) -> None:
