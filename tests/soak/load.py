@@ -93,6 +93,10 @@ class Load:
         answer = await self._caller.send("POST", "/v1/digests", json=body, headers=key)
         if self._accepted(answer):
             task = self._ledger.owe(answer, callback=callback)
+            if self._chance.random() < 1 / 10:  # as a caller does that lost the response
+                again = await self._caller.send("POST", "/v1/digests", json=body, headers=key)
+                if again.json().get("task_id") != str(task):
+                    self._ledger.surprises.append(f"a repeated request did not return {task}: {again.text[:200]}")
             if self._chance.random() < 1 / 10:
                 await self._caller.send("POST", f"/v1/digests/{task}/cancel")
 
