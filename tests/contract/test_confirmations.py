@@ -227,6 +227,19 @@ async def test_readers_not_confirmed_within_a_week_are_removed(
     assert await database.fetchval("select count(*) from public.deliveries where reader_id = any ($1)", gone) == 0
 
 
+async def test_a_reader_without_an_address_is_not_removed(client: AsyncClient, database: asyncpg.Connection) -> None:
+    reader = await unconfirmed(client)
+    changed = await Readers(client).change(reader.reader_id, {"email": None, "status": "active"})
+    assert (changed.status, changed.email) == (ACTIVE, None)
+    await a_day_passes(database, 8)
+    assert (await Maintenance(client, batch=1).prune_sign_ups()).readers == 0
+    expired = await unconfirmed(client, email="bob@example.org")
+    await a_day_passes(database, 8)
+    assert (await Maintenance(client, batch=1).prune_sign_ups()).readers == 1, "the kept one does not fill the batch"
+    assert [each.reader_id for each in await Readers(client).page(None)] == [reader.reader_id]
+    assert await confirm(client, expired) == "invalid"
+
+
 async def test_a_removal_leaves_a_reader_that_confirms_meanwhile(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
