@@ -126,3 +126,18 @@ async def test_a_return_does_not_try_a_refused_key_again(client: AsyncClient) ->
     await readers.change(reader_id, {"status": "unsubscribed"})
     await readers.change(reader_id, {"status": "active"})
     assert await syncs.claim(uuid4()) is None
+
+
+async def test_a_refused_key_is_not_tried_again_without_a_new_one(client: AsyncClient) -> None:
+    reader_id, libraries, syncs = await connect(client), ReaderLibraries(client), LibrarySyncs(client)
+    token = uuid4()
+    await syncs.claim(token)
+    await syncs.fail(token, LibraryProblem.KEY_REFUSED, "refused", again=timedelta(days=1))
+    for patterns in ([], ["Thesis"]):
+        assert not await libraries.connect(reader_id, USER, patterns, None)
+    library = await libraries.get(reader_id)
+    assert library is not None
+    assert (library.collections, library.problem_kind) == ((), LibraryProblem.KEY_REFUSED)
+    assert await syncs.claim(uuid4()) is None
+    assert await libraries.connect(reader_id, USER, ["Thesis"], SecretStr(KEY))
+    assert await syncs.claim(uuid4()) is not None
