@@ -206,6 +206,21 @@ async def test_a_confirmation_is_requested_again_within_limits(
         await confirmations.resend(reader.reader_id)
 
 
+async def test_a_confirmation_with_an_expired_link_is_not_sent(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await unconfirmed(client)
+    mailer = Mailer(client)
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    assert await mailer.end(lease, FAILED, reason="no route")
+    await database.execute("update public.deliveries set local_day = local_day - 8 where true")
+    await mailer.deliveries.resolve(mailer.delivery_id, PENDING, by="root")
+    assert await database.fetchval("select count(*) from public.deliveries where status = 'pending'") == 1
+    decision = await mailer.begin(await mailer.claim())
+    assert (decision.verdict, decision.reason) == ("stop", "too late: the confirmation has expired")
+
+
 async def test_readers_not_confirmed_within_a_week_are_removed(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
