@@ -105,7 +105,9 @@ async def test_concurrent_sign_ups_stay_within_the_limits(
     calls = [accepted(client, f"{n}@example.org", f"192.0.{n % 4}.0/24", limits) for n in range(40)]
     assert sum(await asyncio.gather(*calls)) == wanted
     figures = await SignUps(client).figures()
-    assert (figures.last_hour, figures.busiest_network) == (wanted, min(per_network, -(-wanted // 4), 10))
+    assert figures.last_hour == wanted
+    # Which calls come first is chance, so the accepted ones need not be spread evenly over the four networks.
+    assert -(-wanted // 4) <= figures.busiest_network <= min(per_network, 10)
 
 
 async def test_a_refused_sign_up_says_when_to_try_again(client: AsyncClient, database: asyncpg.Connection) -> None:
