@@ -78,9 +78,9 @@ declare
         select c.reader_id from public.confirmations c join public.readers r using (reader_id)
          where c.confirmed_at is null and not c.kept and r.email is not null
            and (c.requested_at < now() - interval '7 days'
-                or (c.public_sign_up and exists (
-                    select from public.deliveries d
-                     where d.reader_id = c.reader_id and d.kind = 'confirmation' and d.status = 'skipped')))
+                or (c.public_sign_up and (
+                    select bool_and(d.status = 'skipped') from public.deliveries d
+                     where d.reader_id = c.reader_id and d.kind = 'confirmation')))
          order by c.requested_at, c.reader_id limit p_batch);
     gone uuid[] := array(
         select r.reader_id from public.readers r

@@ -10,6 +10,8 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import InvalidReader, SignUpLimitReached
+from app.persistence.confirmations import Confirmations
+from app.persistence.deliveries import Deliveries
 from app.persistence.maintenance import Maintenance
 from app.persistence.readers import Readers, ReaderStatus
 from app.persistence.sign_ups import SignUpFigures, SignUpLimits, SignUps
@@ -70,6 +72,18 @@ async def test_a_sign_up_for_a_known_address_is_removed(client: AsyncClient, dat
     found = {each.reader_id for each in await Readers(client).page(None)}
     assert found == {known.reader_id, waiting.reader_id}
     assert await database.fetchval("select count(*) from public.deliveries where status = 'pending'") == 1
+
+
+async def test_a_sign_up_with_a_mail_stays_when_another_is_skipped(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    reader = await signed_up(client, "ada@example.org")
+    first = await send_next(client)
+    await a_day_passes(database)
+    await Confirmations(client).resend(reader.reader_id)
+    await Deliveries(client).resume(by="root", skip_pending=True)
+    assert (await Maintenance(client).prune_sign_ups()).readers == 0
+    assert await confirm(client, reader, day=first.mail.local_day) == "confirmed", "the first link is still valid"
 
 
 async def test_a_repeated_sign_up_is_one(client: AsyncClient) -> None:
