@@ -27,7 +27,7 @@ _TRY_AGAIN: Final = 60.0
 
 
 class LibraryKeyMissing(BroadsheetError):
-    """The library is another one than the connected one, so the stored key does not count."""
+    """The stored key does not count: it is for another library, or Zotero refuses it."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     title = "Key of the library missing"
@@ -62,7 +62,9 @@ class LibraryConnections:
                 raise TooManyKeyChecks(f"Wait {wait:.0f} s before you give another key.", retry_after=wait)
             await self._check(Access(library, key))
         if not await self._libraries.connect(reader_id, library, collections, key):
-            raise LibraryKeyMissing(f"No key for the library {library} is stored: give its key too.")
+            raise LibraryKeyMissing(
+                f"No key for the library {library} is stored that Zotero accepts: give its key too."
+            )
 
     async def _check(self, access: Access) -> None:
         try:

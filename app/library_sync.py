@@ -14,7 +14,7 @@ import structlog
 
 from app.errors import SourceBusy, SourceError
 from app.imports.entries import MAX_ENTRIES, AcceptedEntry, LibraryEntry, RejectedEntry
-from app.models.libraries import matching_collections
+from app.models.libraries import Collection, collection_paths, path_matches
 from app.persistence.items import Items
 from app.persistence.reader_libraries import (
     ClaimedLibrary,
@@ -153,7 +153,7 @@ class _Attempt:
         if found is None:
             return None
         entries: dict[str, int] = {}
-        for key in _wanted(matching_collections(found.collections, self._claimed.collections)):
+        for key in _wanted(await matching_collections(found.collections, self._claimed.collections)):
             listed = await self._zotero.versions(access, collection=key)
             if listed is None or listed.library_version != found.library_version:
                 raise LibraryChanged("The library changed while its collections were read.")
@@ -216,6 +216,19 @@ class _Attempt:
             kind = LibraryProblem.TOO_MANY
             problem = f"The library has {listing.excess:,} entries more than {MAX_ENTRIES:,}, which were not read."
         await self._syncs.complete(self._token, listing.library_version, again=INTERVAL, kind=kind, problem=problem)
+
+
+async def matching_collections(collections: Sequence[Collection], patterns: Sequence[str]) -> list[str]:
+    """Return the keys of the collections whose paths match one of the patterns, in order.
+
+    Yields to the event loop between collections: a library can have thousands, and a reader writes the patterns.
+    """
+    time_slice, found = TimeSlice(STEP), list[str]()
+    for key, path in collection_paths(collections).items():
+        if path_matches(path, patterns):
+            found.append(key)
+        await time_slice.checkpoint()
+    return sorted(found)
 
 
 def _described(entry: Entry) -> LibraryEntry:

@@ -56,7 +56,12 @@ class RunWaits:
     writes_unread = False
 
     def __init__(self, wait: timedelta) -> None:
-        self._deadline = asyncio.get_running_loop().time() + wait.total_seconds()
+        self._wait = wait.total_seconds()
+        self.begin()
+
+    def begin(self) -> None:
+        """Let the whole wait begin now: what the run did before has read no source."""
+        self._deadline = asyncio.get_running_loop().time() + self._wait
 
     @property
     def seconds_left(self) -> float:
@@ -162,6 +167,7 @@ async def run_one_shot(settings: WorkerSettings, options: OneShotOptions) -> Run
                 can_confirm=settings.has_links,
             )
         await _look_up_papers(opened, random)
+        waits.begin()
         await _enqueue(services, settings, options, summary)
         opened.log_start()
         outage = {"outage": _stop_at_outage(opened.worker, stop, summary)}

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import uvloop
 
@@ -20,6 +21,9 @@ from app.persistence.readers_file import ReadersFile
 from app.process.logs import configure_logs
 from app.services import Services
 from worker.file_libraries import FileLibraries
+
+NOT_STORED: Final = frozenset({"refused", "erased"})
+"""The outcomes of entries of which nothing was written."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,9 @@ async def apply_readers_file(
         for each, result in zip(placed, results, strict=True)
         if result.outcome == "erased"
     ]
-    problems = await libraries.apply(owner, entries)
+    # An entry that was not stored may name a library of somebody else than the stored reader with its key.
+    stored = [each for each, result in zip(entries, results, strict=True) if result.outcome not in NOT_STORED]
+    problems = await libraries.apply(owner, stored)
     lines = {each.entry.key: each.lines.get("library", each.line) for each in placed}
     refused += [f"line {lines[key]}: the library of {key!r} is not connected: {text}" for key, text in problems.items()]
     missing = await readers_file.missing(owner, [entry.key for entry in entries], pause=prune)

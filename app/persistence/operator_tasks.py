@@ -15,7 +15,8 @@ from app.persistence.paging import encode_cursor
 from app.persistence.repository import Repository
 from app.persistence.tasks import TaskPage
 
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-")
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
+_SAMPLED: Final = 1
 
 
 class Attempt(Frozen):
@@ -69,6 +70,12 @@ class TaskDetails(Frozen):
         """The trace id of `traceparent`, 32 hexadecimal digits (W3C Trace Context); None if there is none."""
         found = _TRACEPARENT.match(self.traceparent or "")
         return found[1] if found else None
+
+    @property
+    def trace_is_recorded(self) -> bool:
+        """Whether the trace was sampled, as the flags of `traceparent` say: only then does a collector have it."""
+        found = _TRACEPARENT.match(self.traceparent or "")
+        return found is not None and bool(int(found[2], 16) & _SAMPLED)
 
 
 _DETAILS: TypeAdapter[TaskDetails | None] = TypeAdapter(TaskDetails | None)

@@ -128,8 +128,9 @@ class ReaderLibraries(Repository):
         return wait
 
     async def connect(self, reader_id: UUID, library: str, collections: Sequence[str], key: SecretStr | None) -> bool:
-        """Connect a library; without `key`, with the stored key of the same library. False if there is none.
+        """Connect a library; without `key`, with the stored key of the same library.
 
+        False if there is none, or Zotero refuses it.
         Another library replaces the connected one and its papers. Raises `ReaderNotFound`, `SupabaseError`.
         """
         outcome = await self._call(

@@ -42,6 +42,10 @@ class KeyRefused(BroadsheetError):
     title = "Zotero refuses the key"
 
 
+class _NotFound(KeyRefused):
+    """The key may read no library, or there is no such collection, at this address."""
+
+
 class Versions(NamedTuple):
     """The version of each entry of a library or a collection, at one version of the library."""
 
@@ -131,10 +135,16 @@ class Zotero:
     ) -> Versions | None:
         """Read the versions of the entries that are not in the trash, of the library or a collection.
 
-        None if the library has not changed since the version `since`.
+        None if the library has not changed since the version `since`. Raises `LibraryChanged` if the collection is
+        gone.
         """
         place = f"{access.library}/collections/{collection}" if collection else access.library
-        response = await self._get(access, f"{place}/items/top", {"format": "versions"}, since=since)
+        try:
+            response = await self._get(access, f"{place}/items/top", {"format": "versions"}, since=since)
+        except _NotFound as error:
+            if collection is None:
+                raise
+            raise LibraryChanged("A collection was deleted while the library was read.") from error
         if response is None:
             return None
         found = _json(response)
@@ -177,7 +187,8 @@ class Zotero:
 
 def _meaning(error: FetchFailed) -> BroadsheetError:
     if error.http_status in _NO_ACCESS:
-        return KeyRefused("Zotero refuses the key: it does not exist, or may no longer read this library.")
+        kind = _NotFound if error.http_status == HTTPStatus.NOT_FOUND else KeyRefused
+        return kind("Zotero refuses the key: it does not exist, or may no longer read this library.")
     return SourceBusy(str(error), retry_after=_pause(error)) if error.busy else error
 
 

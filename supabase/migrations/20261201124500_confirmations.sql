@@ -88,7 +88,10 @@ language sql stable security invoker set search_path = '' as $$
     select case
                when p_reader.reader_id is null then 'the reader was removed'
                when p_reader.status <> 'unconfirmed' then 'the reader is ' || p_reader.status
-               when p_delivery.skip_after <= public.schedule_now() then 'too late: the confirmation has expired'
+               -- After an admin's resolution, only the day tells it.
+               when p_delivery.skip_after <= public.schedule_now()
+                    or p_delivery.local_day < (now() at time zone 'UTC')::date - 7
+                   then 'too late: the confirmation has expired'
                when public.address_is_known(p_reader) and exists (
                         select from public.confirmations c where c.reader_id = p_reader.reader_id and c.public_sign_up)
                    then 'the address belongs to another reader'

@@ -70,21 +70,21 @@ language sql stable security invoker set search_path = '' as $$
 $$;
 
 -- Removes up to p_batch readers that were never confirmed: a week after the last request for a mail, or, for sign-ups, when no mail
--- was sent because the address is known or has got one. Returns their number.
+-- was sent because the address is known or has got one. A reader without an address has nothing to confirm. Returns their number.
 create function public.remove_unconfirmed(p_batch integer) returns integer
 language plpgsql security invoker set search_path = '' as $$
 declare
     candidates uuid[] := array(
-        select c.reader_id from public.confirmations c
-         where c.confirmed_at is null and not c.kept
+        select c.reader_id from public.confirmations c join public.readers r using (reader_id)
+         where c.confirmed_at is null and not c.kept and r.email is not null
            and (c.requested_at < now() - interval '7 days'
-                or (c.public_sign_up and exists (
-                    select from public.deliveries d
-                     where d.reader_id = c.reader_id and d.kind = 'confirmation' and d.status = 'skipped')))
+                or (c.public_sign_up and (
+                    select bool_and(d.status = 'skipped') from public.deliveries d
+                     where d.reader_id = c.reader_id and d.kind = 'confirmation')))
          order by c.requested_at, c.reader_id limit p_batch);
     gone uuid[] := array(
         select r.reader_id from public.readers r
-         where r.reader_id = any (candidates)
+         where r.reader_id = any (candidates) and r.email is not null
            and exists (select from public.confirmations c
                         where c.reader_id = r.reader_id and c.confirmed_at is null and not c.kept)
          order by r.owner, r.external_id for update of r skip locked);

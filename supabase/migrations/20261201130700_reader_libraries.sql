@@ -56,8 +56,9 @@ end
 $$;
 
 -- Connects a library to a reader, or changes its collections or key. p_key null: the stored key. Another library replaces the
--- connected one, whose papers are removed. Returns connected, or key_missing if no key for this library is stored; null if there is
--- no such reader. A repetition changes nothing.
+-- connected one, whose papers are removed. Returns connected, or key_missing if no key for this library is stored, or one that
+-- Zotero refuses: it refuses all requests from an address that sends wrong keys. Null if there is no such reader. A repetition
+-- changes nothing.
 create function public.connect_library(p_reader uuid, p_library text, p_collections text[], p_key text) returns text
 language plpgsql security invoker set search_path = '' as $$
 declare
@@ -70,7 +71,8 @@ begin
     end if;
     select * into connected from public.reader_libraries where reader_id = p_reader for update;
     select library_key into stored_key from public.readers_private where reader_id = p_reader;
-    if p_key is null and (connected.library is distinct from p_library or stored_key is null) then
+    if p_key is null and (
+        connected.library is distinct from p_library or stored_key is null or connected.problem_kind = 'key_refused') then
         return 'key_missing';
     elsif connected.library <> p_library then
         perform public.disconnect_library(p_reader, false);

@@ -31,6 +31,21 @@ begin
 end
 $$;
 
+-- Makes the library of a reader who returns or confirms due at once: public.claim_library() has postponed it. A refused key is
+-- tried again as planned.
+create function public.sync_library_of_returned() returns trigger
+language plpgsql security invoker set search_path = '' as $$
+begin
+    update public.reader_libraries set next_sync_at = now()
+     where reader_id = new.reader_id and next_sync_at > now() and problem_kind is distinct from 'key_refused';
+    return null;
+end
+$$;
+
+create trigger readers_sync_library after update of status on public.readers
+    for each row when (new.status in ('active', 'paused') and old.status not in ('active', 'paused'))
+    execute function public.sync_library_of_returned();
+
 -- Locks the claim's reader, and renews the claim. Returns the reader's id; null if the claim has ended.
 create function public.hold_library(p_token uuid, p_seconds double precision) returns uuid
 language plpgsql security invoker set search_path = '' as $$
@@ -158,10 +173,10 @@ $$;
 
 -- Permissions.
 revoke execute on function
-    public.claim_library, public.hold_library, public.library_versions, public.record_library_entry,
-    public.record_library_entries, public.remove_library_entries, public.end_library_sync
+    public.claim_library, public.sync_library_of_returned, public.hold_library, public.library_versions,
+    public.record_library_entry, public.record_library_entries, public.remove_library_entries, public.end_library_sync
     from public, anon, authenticated;
 grant execute on function
-    public.claim_library, public.hold_library, public.library_versions, public.record_library_entry,
-    public.record_library_entries, public.remove_library_entries, public.end_library_sync
+    public.claim_library, public.sync_library_of_returned, public.hold_library, public.library_versions,
+    public.record_library_entry, public.record_library_entries, public.remove_library_entries, public.end_library_sync
     to service_role;

@@ -206,6 +206,21 @@ async def test_a_confirmation_is_requested_again_within_limits(
         await confirmations.resend(reader.reader_id)
 
 
+async def test_a_confirmation_with_an_expired_link_is_not_sent(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await unconfirmed(client)
+    mailer = Mailer(client)
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    assert await mailer.end(lease, FAILED, reason="no route")
+    await database.execute("update public.deliveries set local_day = local_day - 8 where true")
+    await mailer.deliveries.resolve(mailer.delivery_id, PENDING, by="root")
+    assert await database.fetchval("select count(*) from public.deliveries where status = 'pending'") == 1
+    decision = await mailer.begin(await mailer.claim())
+    assert (decision.verdict, decision.reason) == ("stop", "too late: the confirmation has expired")
+
+
 async def test_readers_not_confirmed_within_a_week_are_removed(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
@@ -225,6 +240,19 @@ async def test_readers_not_confirmed_within_a_week_are_removed(
     gone = [each.reader_id for each in expired]
     assert await database.fetchval("select count(*) from public.tasks where reader_id = any ($1)", gone) == 0
     assert await database.fetchval("select count(*) from public.deliveries where reader_id = any ($1)", gone) == 0
+
+
+async def test_a_reader_without_an_address_is_not_removed(client: AsyncClient, database: asyncpg.Connection) -> None:
+    reader = await unconfirmed(client)
+    changed = await Readers(client).change(reader.reader_id, {"email": None, "status": "active"})
+    assert (changed.status, changed.email) == (ACTIVE, None)
+    await a_day_passes(database, 8)
+    assert (await Maintenance(client, batch=1).prune_sign_ups()).readers == 0
+    expired = await unconfirmed(client, email="bob@example.org")
+    await a_day_passes(database, 8)
+    assert (await Maintenance(client, batch=1).prune_sign_ups()).readers == 1, "the kept one does not fill the batch"
+    assert [each.reader_id for each in await Readers(client).page(None)] == [reader.reader_id]
+    assert await confirm(client, expired) == "invalid"
 
 
 async def test_a_removal_leaves_a_reader_that_confirms_meanwhile(

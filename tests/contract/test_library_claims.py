@@ -9,8 +9,10 @@ import pytest
 from pydantic import SecretStr
 from supabase import AsyncClient
 
-from app.persistence.reader_libraries import ClaimEnded, LibrarySyncs, ReaderLibraries, read_row
+from app.persistence.reader_libraries import ClaimEnded, LibraryProblem, LibrarySyncs, ReaderLibraries, read_row
 from app.persistence.reader_papers import PaperInput
+from app.persistence.readers import Readers
+from tests.support.confirmations import confirm, unconfirmed
 from tests.support.fake_zotero import GROUP, KEY, USER
 from tests.support.schedule import add_reader
 from tests.support.tasks import somebody_waits
@@ -95,3 +97,47 @@ async def test_removing_a_paper_and_its_entry_do_not_deadlock(
         await database.execute("delete from public.reader_papers")
     await removing
     assert not await database.fetchval("select exists (select from public.library_entries)")
+
+
+@pytest.mark.parametrize("status", ["unsubscribed", "bounced"])
+async def test_a_reader_who_returns_gets_the_library_synced(status: str, client: AsyncClient) -> None:
+    reader_id, readers, syncs = await connect(client), Readers(client), LibrarySyncs(client)
+    await readers.change(reader_id, {"status": status})
+    assert await syncs.claim(uuid4()) is None
+    await readers.change(reader_id, {"status": "active"})
+    claimed = await syncs.claim(uuid4())
+    assert claimed is not None
+    assert claimed.reader_id == reader_id
+
+
+async def test_a_confirmed_reader_gets_the_library_synced(client: AsyncClient) -> None:
+    reader, syncs = await unconfirmed(client), LibrarySyncs(client)
+    await ReaderLibraries(client).connect(reader.reader_id, USER, [], SecretStr(KEY))
+    assert await syncs.claim(uuid4()) is None
+    assert await confirm(client, reader) == "confirmed"
+    assert await syncs.claim(uuid4()) is not None, "the first digest follows the library"
+
+
+async def test_a_return_does_not_try_a_refused_key_again(client: AsyncClient) -> None:
+    reader_id, readers, syncs = await connect(client), Readers(client), LibrarySyncs(client)
+    token = uuid4()
+    await syncs.claim(token)
+    await syncs.fail(token, LibraryProblem.KEY_REFUSED, "refused", again=timedelta(days=1))
+    await readers.change(reader_id, {"status": "unsubscribed"})
+    await readers.change(reader_id, {"status": "active"})
+    assert await syncs.claim(uuid4()) is None
+
+
+async def test_a_refused_key_is_not_tried_again_without_a_new_one(client: AsyncClient) -> None:
+    reader_id, libraries, syncs = await connect(client), ReaderLibraries(client), LibrarySyncs(client)
+    token = uuid4()
+    await syncs.claim(token)
+    await syncs.fail(token, LibraryProblem.KEY_REFUSED, "refused", again=timedelta(days=1))
+    for patterns in ([], ["Thesis"]):
+        assert not await libraries.connect(reader_id, USER, patterns, None)
+    library = await libraries.get(reader_id)
+    assert library is not None
+    assert (library.collections, library.problem_kind) == ((), LibraryProblem.KEY_REFUSED)
+    assert await syncs.claim(uuid4()) is None
+    assert await libraries.connect(reader_id, USER, ["Thesis"], SecretStr(KEY))
+    assert await syncs.claim(uuid4()) is not None

@@ -10,6 +10,8 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import InvalidReader, SignUpLimitReached
+from app.persistence.confirmations import Confirmations
+from app.persistence.deliveries import Deliveries
 from app.persistence.maintenance import Maintenance
 from app.persistence.readers import Readers, ReaderStatus
 from app.persistence.sign_ups import SignUpFigures, SignUpLimits, SignUps
@@ -72,6 +74,18 @@ async def test_a_sign_up_for_a_known_address_is_removed(client: AsyncClient, dat
     assert await database.fetchval("select count(*) from public.deliveries where status = 'pending'") == 1
 
 
+async def test_a_sign_up_with_a_mail_stays_when_another_is_skipped(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    reader = await signed_up(client, "ada@example.org")
+    first = await send_next(client)
+    await a_day_passes(database)
+    await Confirmations(client).resend(reader.reader_id)
+    await Deliveries(client).resume(by="root", skip_pending=True)
+    assert (await Maintenance(client).prune_sign_ups()).readers == 0
+    assert await confirm(client, reader, day=first.mail.local_day) == "confirmed", "the first link is still valid"
+
+
 async def test_a_repeated_sign_up_is_one(client: AsyncClient) -> None:
     form, one = uuid4(), SignUpLimits(per_hour=1, per_network=1)
     await asyncio.gather(*(sign_up(client, "ada@example.org", limits=one, sign_up_id=form) for _ in range(8)))
@@ -105,7 +119,9 @@ async def test_concurrent_sign_ups_stay_within_the_limits(
     calls = [accepted(client, f"{n}@example.org", f"192.0.{n % 4}.0/24", limits) for n in range(40)]
     assert sum(await asyncio.gather(*calls)) == wanted
     figures = await SignUps(client).figures()
-    assert (figures.last_hour, figures.busiest_network) == (wanted, min(per_network, -(-wanted // 4), 10))
+    assert figures.last_hour == wanted
+    # Which calls come first is chance, so the accepted ones need not be spread evenly over the four networks.
+    assert -(-wanted // 4) <= figures.busiest_network <= min(per_network, 10)
 
 
 async def test_a_refused_sign_up_says_when_to_try_again(client: AsyncClient, database: asyncpg.Connection) -> None:

@@ -31,7 +31,9 @@ def details_view(details: TaskDetails, trace_url: str | None) -> DetailsView:
         waiting_tasks=_waiting_tasks(details.waiting_tasks),
         payload="" if details.payload is None else payload_text(details.payload),
         callback_url=folded_url(url) if url else "",
-        trace_url=trace_url.replace(TRACE_ID, trace_id) if trace_url and trace_id else None,
+        trace_url=trace_url.replace(TRACE_ID, trace_id)
+        if trace_url and trace_id and details.trace_is_recorded
+        else None,
     )
 
 

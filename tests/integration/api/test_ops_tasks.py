@@ -172,6 +172,18 @@ async def test_a_digest_and_its_mail_show_the_delivery(
     assert "Status pending Mail digest, 2026-03-04 Begun" in await text_of(operator, f"/ops/tasks/{mail}")
 
 
+@pytest.mark.parametrize("flags", ["00", "02", "fe"])
+async def test_a_trace_that_was_not_recorded_has_no_link(
+    flags: str, operator: Operator, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task = await create(client)
+    traceparent = f"00-{TRACE_ID}-00f067aa0ba902b7-{flags}"
+    await database.execute("update public.tasks set traceparent = $2 where task_id = $1", task.task_id, traceparent)
+    page = (await operator.http.get(f"/ops/tasks/{task.task_id}")).text
+    assert "traces.example.org" not in page
+    assert f"Trace {TRACE_ID} (not recorded)" in await page_of(operator, task)
+
+
 async def test_a_task_links_to_its_trace(operator: Operator, client: AsyncClient, database: asyncpg.Connection) -> None:
     task, broken = await create(client), await create(client)
     for each, value in ((task, f"00-{TRACE_ID}-00f067aa0ba902b7-01"), (broken, "00-x-y")):

@@ -17,6 +17,8 @@ from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.rate_limiter import RateLimiter
 from app.sources.zotero import Zotero
 from tests.support.fake_zotero import GROUP, KEY, USER, FakeZotero
+from tests.support.own_data import erase
+from tests.support.schedule import add_reader
 from worker.file_libraries import FileLibraries
 from worker.readers import FileReport, apply_readers_file
 
@@ -111,3 +113,11 @@ async def test_a_file_without_a_library_disconnects_none_of_the_page(file: File)
     await connections.connect(await file.reader_id(), GROUP, [], SecretStr(KEY))
     await file.apply(ADA)
     assert await file.connected() == (GROUP,)
+
+
+async def test_the_library_of_an_entry_that_is_not_stored_is_ignored(file: File, client: AsyncClient) -> None:
+    await file.apply(BOB)
+    await erase(client, await add_reader(client, email="ada@example.org"))
+    report = await file.apply(BOB + 'email = "ada@example.org"\n' + LIBRARY)
+    assert len(report.erased) == 1
+    assert (await file.connected("bob"), file.zotero.paths) == ((), [])

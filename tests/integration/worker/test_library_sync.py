@@ -66,6 +66,26 @@ async def test_collections_are_chosen_by_patterns_of_paths(client: AsyncClient, 
         assert set(await library.papers()) == {"The memory of glacier 1"}
 
 
+async def test_a_collection_deleted_during_a_sync_refuses_no_key(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    fake = FakeZotero()
+    thesis = fake.collect("THESIS00", "Thesis")
+    gone = fake.collect("GONE0000", "Gone")
+    fake.fill([1], collections=frozenset({thesis}))
+    async with connected(client, database, fake, "*") as library:
+
+        def delete(request: web.Request) -> None:
+            if gone in request.path and gone in fake.collections:
+                fake.version += 1
+                del fake.collections[gone]
+
+        fake.before = delete
+        await library.sync()
+        assert await library.problem() is None
+        assert set(await library.papers()) == {"The memory of glacier 1"}
+
+
 async def test_the_last_paper_can_leave_a_collection(client: AsyncClient, database: asyncpg.Connection) -> None:
     fake = FakeZotero()
     fake.fill([1], collections=frozenset({fake.collect("ICE00000", "Ice")}))

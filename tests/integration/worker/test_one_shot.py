@@ -62,6 +62,26 @@ async def test_a_run_reads_libraries_before_its_digests(
     assert await database.fetchval(read)
 
 
+async def test_reading_libraries_uses_no_wait_for_sources(
+    stack: Ready, client: AsyncClient, box: Postbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, fake, read_before = await add_reader(client), FakeZotero(), list[int]()
+    fake.fill(range(3))
+
+    class Waits(worker.one_shot.RunWaits):
+        def begin(self) -> None:
+            read_before.append(len(fake.requests))
+            super().begin()
+
+    monkeypatch.setattr(worker.one_shot, "RunWaits", Waits)
+    async with serve_sample(yesterday()) as hosts, fake.serve() as zotero:
+        await Services.build(client).libraries.connect(reader.reader_id, USER, [], SecretStr(KEY))
+        await add(client)
+        mail = {"mail_url": f"smtp://127.0.0.1:{box.port}", "mail_from": SENDER, "zotero_base_url": zotero.url}
+        await one_run(run_settings(stack, arxiv_base_url=hosts.arxiv_base_url, **mail))
+    assert read_before[-1:] == [2], "the wait begins when the library has been read"
+
+
 async def test_a_run_mails_who_is_due_before_the_next_one(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection, box: Postbox
 ) -> None:

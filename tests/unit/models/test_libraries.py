@@ -1,11 +1,12 @@
 """Patterns of the paths of collections, and keys of libraries."""
 
+from collections.abc import Sequence
 from time import process_time
 
 import pytest
 from pydantic import SecretStr
 
-from app.models.libraries import Collection, checked_key, matching_collections
+from app.models.libraries import Collection, checked_key, collection_paths, path_matches
 
 TREE = (
     Collection(key="A", name="Thesis"),
@@ -16,6 +17,10 @@ TREE = (
     Collection(key="F", name="[old] *", parent="E"),
     Collection(key="G", name="a/b"),
 )
+
+
+def matching_collections(collections: Sequence[Collection], patterns: Sequence[str]) -> list[str]:
+    return sorted(key for key, path in collection_paths(collections).items() if path_matches(path, patterns))
 
 
 @pytest.mark.parametrize(
