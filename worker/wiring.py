@@ -21,8 +21,8 @@ from app.digest.service import DigestService
 from app.external.callback_sender import CallbackSender
 from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchService
-from app.library_connection import LibraryConnections, build_zotero
-from app.library_sync import LibrarySync
+from app.libraries.connection import LibraryConnections, build_zotero
+from app.libraries.sync import LibrarySync
 from app.links import Links
 from app.mail.open_sender import open_mail_sender
 from app.mail.sender import MailLimits

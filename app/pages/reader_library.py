@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from app.api.reader_libraries import ConnectionsOf, LibraryRequest
 from app.api.tasks import ServicesOf
 from app.errors import BroadsheetError
-from app.library_connection import LibraryKeyMissing, LibraryNotChecked, TooManyKeyChecks
+from app.libraries.connection import LibraryKeyMissing, LibraryNotChecked, TooManyKeyChecks
 from app.models.libraries import MAX_PATTERNS
 from app.pages.forms import Form, parse_form
 from app.pages.links import MAX_LINK_AGE, Visit, link_route, visit_of

@@ -249,7 +249,7 @@ def read_row(key: str, version: int, paper: PaperInput) -> dict[str, Any]:
 
 
 def refused_row(key: str, version: int, reason: str) -> dict[str, Any]:
-    """Return the row of an entry that is no paper."""
+    """Return the row of an entry that is not a paper, or cannot be identified."""
     return {"key": key, "version": version, "reason": clean_text(reason)[:300]}
 
 
