@@ -5,7 +5,7 @@ from typing import Final
 
 from app.formatting import figure, moment
 from app.models.tasks import TaskStatus
-from app.pages.ops.folded_secrets import folded_url, payload_text
+from app.pages.ops.redaction import payload_text, redacted_url
 from app.persistence.operator_tasks import TaskDetails
 
 TRACE_ID: Final = "{trace_id}"
@@ -30,7 +30,7 @@ def details_view(details: TaskDetails, trace_url: str | None) -> DetailsView:
         waiting=_waiting(details),
         waiting_tasks=_waiting_tasks(details.waiting_tasks),
         payload="" if details.payload is None else payload_text(details.payload),
-        callback_url=folded_url(url) if url else "",
+        callback_url=redacted_url(url) if url else "",
         trace_url=trace_url.replace(TRACE_ID, trace_id) if trace_url and trace_id else None,
     )
 
