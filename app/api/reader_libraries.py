@@ -59,7 +59,7 @@ class LibraryView(BaseModel):
     problem: str | None
     failing_since: AwareDatetime | None
     papers: int = Field(description="Entries that are papers of the reader.")
-    rejected: int = Field(description="Entries that are no papers, or cannot be identified.")
+    rejected: int = Field(description="Entries that are not papers, or cannot be identified.")
     removed: int = Field(description="Entries whose papers the reader has removed here; they do not return.")
 
     @classmethod

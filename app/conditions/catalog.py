@@ -295,7 +295,7 @@ CONDITIONS: Final = (
     Condition(
         "library_keys_refused", Severity.NOTICE,
         "Zotero refuses the keys of readers' libraries",
-        "The readers' pages ask for another key; /ops/readers names them. If it is many, check ZOTERO_BASE_URL.",
+        "The readers' pages ask for another key; /ops/readers names them. If there are many, check ZOTERO_BASE_URL.",
         "1h", _from_facts(_library_keys_refused),
     ),
     Condition(

@@ -20,14 +20,14 @@ from app.sources.rate_limiter import RateLimiter
 from app.sources.zotero import Zotero
 
 CHECK_SECONDS: Final = 15.0
-"""For the check of a key, while its sender waits."""
+"""Seconds for the check of a key, for which its sender waits."""
 REQUEST_INTERVAL: Final = 0.2
-"""Seconds between the starts of two requests, of all processes together. Meanwhile, others get their turn."""
+"""Seconds between the starts of two requests of all processes together."""
 _TRY_AGAIN: Final = 60.0
 
 
 class LibraryKeyMissing(BroadsheetError):
-    """The library is another one than the connected one, so the stored key does not count."""
+    """No key is given, and the stored key, if any, is that of another library."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     title = "Key of the library missing"

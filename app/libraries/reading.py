@@ -100,7 +100,7 @@ class LibraryRead:
         return Versions(found.library_version, entries)
 
     async def _require_entries(self, listed: Versions, known: Mapping[str, int]) -> None:
-        """Raise `SyncProblem` if there are suddenly no entries: a library rarely loses all, a response may well."""
+        """Raise `SyncProblem` if all entries are missing: this is more often a wrong response than an empty library."""
         if listed.entries or not known:
             return
         whole = await self._zotero.versions(self._claimed.access) if self._claimed.collections else None

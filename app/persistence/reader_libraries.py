@@ -19,7 +19,7 @@ from app.persistence.repository import Repository
 ZOTERO: Final = "zotero"
 """The origin of papers of connected libraries."""
 CLAIM: Final = timedelta(minutes=2)
-"""A worker that does not show up for so long loses its claim. It is longer than any request to Zotero takes."""
+"""Time without a renewal after which a worker loses its claim. It is longer than any request to Zotero takes."""
 CHECK_INTERVAL: Final = timedelta(seconds=10)
 """The least time between two checks of keys for one reader."""
 
