@@ -126,7 +126,7 @@ def _delete_router(pages: PageRenderer) -> APIRouter:
 
 
 def _erased_route(pages: PageRenderer) -> type[APIRoute]:
-    """Return a route class for deletion links: if the reader no longer exists, a repeated request gets the same page."""
+    """Return a route class for deletion links: a repeated request gets the same page, although the reader is gone."""
 
     def render_error(request: Request, error: BroadsheetError) -> Response:
         if isinstance(error, ReaderNotFound):
