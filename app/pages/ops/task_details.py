@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from typing import Final
 
-from app.formatting import figure, moment
+from app.formatting import count_up_to, moment
 from app.models.tasks import TaskStatus
 from app.pages.ops.redaction import payload_text, redacted_url
 from app.persistence.operator_tasks import TaskDetails
 
 TRACE_ID: Final = "{trace_id}"
 """The place of the trace id in TRACE_URL."""
+
+_MOST_COUNTED: Final = 1000
+"""The SQL function `task_details` counts no more waiting tasks."""
 
 
 @dataclass(frozen=True)
@@ -52,5 +55,4 @@ def _waiting(details: TaskDetails) -> str:
 def _waiting_tasks(number: int) -> str:
     if not number:
         return ""
-    number_text = "1,000 or more" if number >= 1000 else figure(number)  # noqa: PLR2004  (the query's limit)
-    return f"{number_text} {'task waits' if number == 1 else 'tasks wait'} for this one."
+    return f"{count_up_to(_MOST_COUNTED, number)} {'task waits' if number == 1 else 'tasks wait'} for this one."
