@@ -15,7 +15,8 @@ import structlog
 from app.imports.entries import MAX_ENTRIES, AcceptedEntry, LibraryEntry, RejectedEntry
 from app.models.libraries import matching_collections
 from app.persistence.items import Items
-from app.persistence.reader_libraries import ClaimedLibrary, LibraryProblem, LibrarySyncs, read_row, refused_row
+from app.persistence.library_syncs import ClaimedLibrary, LibrarySyncs, read_row, refused_row
+from app.persistence.reader_libraries import LibraryProblem
 from app.ranking.known_papers import with_known_abstracts
 from app.sources.zotero import ENTRIES_PER_REQUEST, Entry, LibraryChanged, Versions, Zotero
 from app.time_slice import TimeSlice

@@ -9,7 +9,8 @@ import structlog
 from app.errors import SourceBusy, SourceError
 from app.libraries.reading import LibraryRead, SyncProblem
 from app.persistence.items import Items
-from app.persistence.reader_libraries import ClaimedLibrary, ClaimEnded, LibraryProblem, LibrarySyncs
+from app.persistence.library_syncs import ClaimedLibrary, ClaimEnded, LibrarySyncs
+from app.persistence.reader_libraries import LibraryProblem
 from app.sources.zotero import KeyRefused, LibraryChanged, Zotero
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr
 from supabase import AsyncClient
 
-from app.persistence.reader_libraries import ClaimEnded, LibrarySyncs, ReaderLibraries, read_row
+from app.persistence.library_syncs import ClaimEnded, LibrarySyncs, read_row
+from app.persistence.reader_libraries import ReaderLibraries
 from app.persistence.reader_papers import PaperInput
 from tests.support.fake_zotero import GROUP, KEY, USER
 from tests.support.schedule import add_reader
