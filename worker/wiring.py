@@ -84,15 +84,10 @@ async def open_components(
         fetches = FetchService(services.editions, services.breakers, sources)
         analyst = build_analyst(http, services, settings)
         renderer = DigestRenderer()
+        waits = waits or PermanentWaits(timedelta(hours=settings.digest_max_wait_hours))
         digests = DigestHandler(
             DigestService(services.editions, services.tasks, analyst, renderer),
-            ScheduledDigests(
-                services.items,
-                services.tasks,
-                analyst,
-                renderer,
-                waits or PermanentWaits(timedelta(hours=settings.digest_max_wait_hours)),
-            ),
+            ScheduledDigests(services.items, services.tasks, analyst, renderer, waits),
         )
         callbacks = CallbackHandler(_callback_sender(http, settings))
         deliveries = await opened.enter_async_context(_deliveries(http, services, settings, renderer))
