@@ -78,6 +78,7 @@ def test_readers_who_deleted_their_data_are_reported(
         assert erased == "line 6: the reader 'bob' was deleted by the reader, not created again"
 
 
+@pytest.mark.usefixtures("project")
 def test_a_reader_that_must_confirm_needs_the_links_settings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
