@@ -28,7 +28,8 @@ def curl_lines(document: str) -> list[str]:
 @pytest.fixture
 async def variables(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[dict[str, str]]:  # noqa: ARG001  (resets the database)
     """The variables of the documents, for a running API and a worker that reads the sample sources."""
-    api = api_process(stack, ADMINS="default")
+    links = {"PUBLIC_URL": "http://digest.example", "LINK_SECRET": "0123456789abcdef"}
+    api = api_process(stack, ADMINS="default", **links)
     url = await start_api(api)
     async with serve_sample(yesterday()) as hosts:
         feeds = ",".join(f"{feed.name}={feed.url}" for feed in hosts.feeds)
