@@ -56,6 +56,7 @@ HEALTH: dict[str, Any] = {
     "model": {"calls": 0, "failures": 0, "blocked": None, "fallbacks": []},
     "delivery_rate": None,
     "overdue_readers": 0,
+    "refused_libraries": 0,
 }
 OVERVIEW: dict[str, Any] = {
     "at": MOMENT,
