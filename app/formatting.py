@@ -12,6 +12,11 @@ def figure(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def count_up_to(limit: int, number: int) -> str:
+    """Format a number that was counted up to `limit`: `1,000 or more`."""
+    return f"{figure(limit)} or more" if number >= limit else figure(number)
+
+
 def duration(seconds: float | None) -> str:
     """Format a duration in at most two units; None gives a dash."""
     if seconds is None:

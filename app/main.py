@@ -36,7 +36,7 @@ from app.conditions.monitor import ConditionMonitor, open_callbacks
 from app.config import ApiSettings, load_settings
 from app.external.client import open_external
 from app.installation.versions import project_version, require_locked_versions
-from app.library_connection import open_library_connections
+from app.libraries.connection import open_library_connections
 from app.links import Links
 from app.mail.bounces import BounceReader
 from app.pages.ops.overview_cache import OverviewCache

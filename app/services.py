@@ -16,12 +16,13 @@ from app.persistence.ended_sessions import EndedSessions
 from app.persistence.health import Health
 from app.persistence.imports import Imports
 from app.persistence.items import Items
+from app.persistence.library_syncs import LibrarySyncs
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Operator
 from app.persistence.operator_tasks import OperatorTasks
 from app.persistence.own_data import OwnData
 from app.persistence.rate_limits import DistributedRateLimiter
-from app.persistence.reader_libraries import LibrarySyncs, ReaderLibraries
+from app.persistence.reader_libraries import ReaderLibraries
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.readers_file import ReadersFile

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.errors import QuotaExceeded, ReaderNotFound, TemporarilyUnavailable
-from app.library_connection import LibraryConnections, LibraryKeyMissing
+from app.libraries.connection import LibraryConnections, LibraryKeyMissing
 from app.persistence.reader_libraries import ChangedLibrary, ReaderLibraries
 from app.persistence.readers_file import FileEntry
 from app.sources.zotero import KeyRefused

@@ -15,7 +15,7 @@ import uvloop
 from app.client.factory import open_supabase
 from app.config import DEFAULT_CALLER, Settings, load_settings
 from app.errors import ConfigurationError, SupabaseError
-from app.library_connection import open_library_connections
+from app.libraries.connection import open_library_connections
 from app.persistence.readers import ERASED
 from app.persistence.readers_file import ReadersFile
 from app.process.logs import configure_logs

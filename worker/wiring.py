@@ -21,8 +21,8 @@ from app.digest.service import DigestService
 from app.external.callback_sender import CallbackSender
 from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchService
-from app.library_connection import LibraryConnections, build_zotero
-from app.library_sync import LibrarySync
+from app.libraries.connection import LibraryConnections, build_zotero
+from app.libraries.sync import LibrarySync
 from app.links import Links
 from app.mail.open_sender import open_mail_sender
 from app.mail.sender import MailLimits
@@ -84,15 +84,10 @@ async def open_components(
         fetches = FetchService(services.editions, services.breakers, sources)
         analyst = build_analyst(http, services, settings)
         renderer = DigestRenderer()
+        waits = waits or PermanentWaits(timedelta(hours=settings.digest_max_wait_hours))
         digests = DigestHandler(
             DigestService(services.editions, services.tasks, analyst, renderer),
-            ScheduledDigests(
-                services.items,
-                services.tasks,
-                analyst,
-                renderer,
-                waits or PermanentWaits(timedelta(hours=settings.digest_max_wait_hours)),
-            ),
+            ScheduledDigests(services.items, services.tasks, analyst, renderer, waits),
         )
         callbacks = CallbackHandler(_callback_sender(http, settings))
         deliveries = await opened.enter_async_context(_deliveries(http, services, settings, renderer))

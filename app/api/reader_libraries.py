@@ -12,7 +12,7 @@ from app.api.models import RequestBody
 from app.api.problems import Problem
 from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, NOT_FOUND, ServicesOf
 from app.errors import NotFound
-from app.library_connection import LibraryConnections
+from app.libraries.connection import LibraryConnections
 from app.models.libraries import CollectionPatterns, LibraryId, LibraryKey, checked_key
 from app.persistence.reader_libraries import ConnectedLibrary, LibraryProblem
 
@@ -59,7 +59,7 @@ class LibraryView(BaseModel):
     problem: str | None
     failing_since: AwareDatetime | None
     papers: int = Field(description="Entries that are papers of the reader.")
-    rejected: int = Field(description="Entries that are no papers, or cannot be identified.")
+    rejected: int = Field(description="Entries that are not papers, or cannot be identified.")
     removed: int = Field(description="Entries whose papers the reader has removed here; they do not return.")
 
     @classmethod

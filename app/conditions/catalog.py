@@ -9,7 +9,7 @@ from typing import Final
 
 from app.conditions.condition import Condition, Found, Observation, Severity
 from app.errors import SchemaOutdated, SupabaseError
-from app.formatting import duration, figure
+from app.formatting import count_up_to, duration, figure
 from app.persistence.health import HealthFacts, SourceHealth
 from app.persistence.schema import NEEDED_VERSION
 
@@ -25,6 +25,8 @@ LOWEST_RATE: Final = 0.9
 FEWEST_DUE: Final = 10
 
 _MAX_ERROR: Final = 200
+_MOST_COUNTED: Final = 1000
+"""The SQL function `operator_health` counts no more readers and libraries."""
 
 
 def _from_facts(find: Callable[[HealthFacts], Iterable[Found]]) -> Callable[[Observation], Iterable[Found]]:
@@ -110,7 +112,7 @@ def _missing_everywhere(setting: str, text: str) -> Callable[[HealthFacts], Iter
 
 def _readers_overdue(facts: HealthFacts) -> Iterator[Found]:
     if facts.overdue_readers:
-        number = "1,000 or more" if facts.overdue_readers >= 1000 else figure(facts.overdue_readers)  # noqa: PLR2004  (the query's limit)
+        number = count_up_to(_MOST_COUNTED, facts.overdue_readers)
         yield Found(f"{number} readers are due for more than 10 minutes, and no digest has been started for them.")
 
 
@@ -127,7 +129,7 @@ def _delivery_rate_low(facts: HealthFacts) -> Iterator[Found]:
 
 def _library_keys_refused(facts: HealthFacts) -> Iterator[Found]:
     if facts.refused_libraries:
-        number = "1,000 or more" if facts.refused_libraries >= 1000 else figure(facts.refused_libraries)  # noqa: PLR2004  (the query's limit)
+        number = count_up_to(_MOST_COUNTED, facts.refused_libraries)
         yield Found(f"Zotero refuses the keys of libraries: {number}. Their papers no longer follow the libraries.")
 
 
@@ -295,7 +297,7 @@ CONDITIONS: Final = (
     Condition(
         "library_keys_refused", Severity.NOTICE,
         "Zotero refuses the keys of readers' libraries",
-        "The readers' pages ask for another key; /ops/readers names them. If it is many, check ZOTERO_BASE_URL.",
+        "The readers' pages ask for another key; /ops/readers names them. If there are many, check ZOTERO_BASE_URL.",
         "1h", _from_facts(_library_keys_refused),
     ),
     Condition(

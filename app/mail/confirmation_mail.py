@@ -8,7 +8,7 @@ from email.message import EmailMessage
 from typing import Final
 
 from app.config.mail_address import Mailbox
-from app.mail.letter import LetterLink, letter_page
+from app.mail.letter import LetterLink, letter_page, letter_text
 from app.mail.message import Mail, MessageKey, build_message
 
 SUBJECT: Final = "Confirm your e-mail address"
@@ -26,7 +26,7 @@ def confirmation_message(
     *, key: MessageKey, sender: Mailbox, recipient: Mailbox, date: datetime, link: str
 ) -> EmailMessage:
     """Return the mail with the signed `link`. It has no links to other pages, and the recipient no name."""
-    page = letter_page(SUBJECT, [_REQUEST, LetterLink("Confirm the address", link), _OTHERWISE])
+    paragraphs = (_REQUEST, LetterLink("Confirm the address", link), _OTHERWISE)
     return build_message(
         Mail(
             key=key,
@@ -34,8 +34,8 @@ def confirmation_message(
             recipient=Mailbox(recipient.address),
             date=date,
             subject=SUBJECT,
-            text=f"{_REQUEST}\n\n{link}\n\n{_OTHERWISE}\n",
-            page=page,
+            text=letter_text(paragraphs),
+            page=letter_page(SUBJECT, paragraphs),
             links=None,
         )
     )

@@ -111,7 +111,7 @@ async def _fitting_parts(
 
 
 def _most_items(digest: Digest, links: MailLinks, limit: int) -> int:
-    """Return how many of the best items may fit. More do not, so that rendering them would be in vain."""
+    """Return an upper bound of the number of best items that fit, so that no more are rendered."""
     size = 0
     for count, item in enumerate(digest.best):
         # Each link on the page is longer than the one of the reader's page, and a brief text has the title and a link.

@@ -1,4 +1,4 @@
-"""The page of a short mail: a heading and paragraphs in the look of a digest."""
+"""The two parts of a short mail: a page with a heading and paragraphs in the look of a digest, and the same as text."""
 
 from collections.abc import Iterable
 from html import escape
@@ -32,6 +32,11 @@ def letter_page(title: str, paragraphs: Iterable[str | LetterLink]) -> str:
         f'<main class="sheet" style="{_SHEET}">\n<h1 style="{_TITLE}">{escape(title)}</h1>\n'
         f"{written}\n</main>\n</body>\n</html>\n"
     )
+
+
+def letter_text(paragraphs: Iterable[str | LetterLink]) -> str:
+    """Return the paragraphs as plain text; a link is its address."""
+    return "\n\n".join(each if isinstance(each, str) else each.url for each in paragraphs) + "\n"
 
 
 def _written(paragraph: str | LetterLink) -> str:

@@ -8,7 +8,7 @@ from uuid import UUID
 from app.config.mail_address import Mailbox
 from app.links import Link, Links
 from app.mail.footer import MailLinks
-from app.mail.letter import LetterLink, letter_page
+from app.mail.letter import LetterLink, letter_page, letter_text
 from app.mail.message import Mail, MessageKey, build_message
 from app.persistence.own_data import LinkKind
 from app.sources.text import plain
@@ -52,7 +52,7 @@ def link_message(
     """Return the mail. It has no other link. `date` is when the link was requested."""
     greeting = f"Hello {plain(recipient.name, 100)},"
     valid = f"The link is valid for 15 minutes from your request at {date:%H:%M} UTC on {date:%Y-%m-%d}."
-    page = letter_page(greeting, [_REQUESTS[kind], LetterLink(_SUBJECTS[kind], url), valid, _IGNORE])
+    paragraphs = (_REQUESTS[kind], LetterLink(_SUBJECTS[kind], url), valid, _IGNORE)
     return build_message(
         Mail(
             key=key,
@@ -60,8 +60,8 @@ def link_message(
             recipient=recipient,
             date=date,
             subject=_SUBJECTS[kind],
-            text=f"{greeting}\n\n{_REQUESTS[kind]}\n\n{url}\n\n{valid}\n\n{_IGNORE}\n",
-            page=page,
+            text=letter_text((greeting, *paragraphs)),
+            page=letter_page(greeting, paragraphs),
             links=links,
         )
     )

@@ -7,7 +7,7 @@ from typing import Final
 
 from app.config.mail_address import Mailbox
 from app.mail.footer import MailLinks, text_footer, with_footer
-from app.mail.letter import letter_page
+from app.mail.letter import letter_page, letter_text
 from app.mail.message import Mail, MessageKey, build_message
 from app.sources.text import plain
 
@@ -30,7 +30,7 @@ def welcome_message(
             recipient=recipient,
             date=date,
             subject="Welcome to Broadsheet",
-            text=f"{greeting}\n\n{message}\n\n-- \n{text_footer(links)}\n",
+            text=letter_text([greeting, message, f"-- \n{text_footer(links)}"]),
             page=with_footer(letter_page(greeting, [message]), links, 0),
             links=links,
         )

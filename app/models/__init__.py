@@ -1,1 +1,1 @@
-"""The domain: tasks, profiles, articles and digests, as frozen models; and the names that it takes from others."""
+"""The domain: tasks, profiles, articles and digests, as frozen models; and the categories of arXiv and bioRxiv."""

@@ -38,7 +38,7 @@ _SCRIPT, _MAX_TAG = 4, 11
 
 
 def _language(value: object) -> object:
-    """Write a tag in the usual case (RFC 5646, 2.1.1). Refuses all that is no such tag."""
+    """Write a tag in the usual case (RFC 5646, 2.1.1). Refuses anything else."""
     if not isinstance(value, str):
         return value
     first, *others = value[: _MAX_TAG + 1].split("-")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 _MAX_RANGES: Final = 50
-"""Media ranges that are read of a header; browsers send fewer than ten."""
+"""At most this many media ranges of a header are read; browsers send fewer than ten."""
 
 
 def prefers_html(accept: str, *others: str) -> bool:

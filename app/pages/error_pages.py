@@ -19,8 +19,9 @@ ErrorRenderer = Callable[[Request, BroadsheetError], Response]
 
 _API_PATHS: Final = ("/v1", "/metrics", "/healthz", "/readyz")
 """Programs read the responses of these paths and of all paths below them."""
+NO_PAGE: Final = "There is no page at this address."
 _TEXTS: Final[Mapping[int, tuple[str, str]]] = {
-    HTTPStatus.NOT_FOUND: ("Page not found", "There is no page at this address."),
+    HTTPStatus.NOT_FOUND: ("Page not found", NO_PAGE),
     HTTPStatus.METHOD_NOT_ALLOWED: ("Not possible here", "This address does not accept this kind of request."),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("Too large", "What you sent is too large. Nothing was changed."),
     HTTPStatus.UNPROCESSABLE_ENTITY: ("Invalid values", "Some of the values are invalid. Nothing was changed."),
@@ -45,10 +46,15 @@ def error_page_of(pages: PageRenderer) -> Callable[[Scope, Problem], Response | 
         is_api = any(path == prefix or path.startswith(f"{prefix}/") for prefix in _API_PATHS)
         if is_api or not prefers_html(Headers(scope=scope).get("accept", ""), MEDIA_TYPE, "application/json"):
             return None
-        title, text = _TEXTS.get(problem.status, (problem.title, problem.detail))
+        title, text = page_texts(problem.status, problem.title, problem.detail)
         return pages.page("error.html.j2", status_code=problem.status, title=title, text=text)
 
     return error_page
+
+
+def page_texts(status: int, title: str, text: str) -> tuple[str, str]:
+    """Return title and text of the page for a status; the given ones if none are written for it."""
+    return _TEXTS.get(status, (title, text))
 
 
 def error_rendering_route(render_error: ErrorRenderer) -> type[APIRoute]:
@@ -64,7 +70,7 @@ def error_rendering_route(render_error: ErrorRenderer) -> type[APIRoute]:
                 except BroadsheetError as error:
                     return render_error(request, error)
                 except RequestValidationError:
-                    return render_error(request, NotFound("There is no page at this address."))
+                    return render_error(request, NotFound(NO_PAGE))
 
             return handle_with_error_page
 

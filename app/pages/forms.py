@@ -9,21 +9,19 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from app.api.reader_models import ReaderChange, ReaderProfileRequest
-from app.persistence.readers import Reader, ReaderProfile
+from app.pages.limits import LIMITS, PROFILE_LIMITS, SIZE_LIMITS
+from app.persistence.readers import Reader
 
 MAX_FIELDS: Final = 50
 _MISSING_FIELDS: Final = "The form was incomplete. Nothing was changed. Please send it again."
 _DAYS: Final = frozenset("1234567")
 _LIST_FIELDS: Final = ("interests", "exclude", "authors", "categories")
-_SIZE_FIELDS: Final = ("max_papers", "max_news")
-_PREFERENCE_FIELDS: Final = ("goals", *_LIST_FIELDS, *_SIZE_FIELDS, "language")
+_PREFERENCE_FIELDS: Final = ("goals", *_LIST_FIELDS, *SIZE_LIMITS, "language")
 _SCHEDULE_FIELDS: Final = ("timezone", "send_at", "when_empty")
-_LIMITS: Final[Mapping[str, Any]] = ReaderProfile.model_json_schema()["properties"]
-"""The limits of each preference, as the model has them."""
 
 
 def _lines_error(field: str) -> str:
-    limits = _LIMITS[field]
+    limits = PROFILE_LIMITS[field]
     return f"Enter at most {limits['maxItems']} lines of at most {limits['items']['maxLength']} characters."
 
 
@@ -32,12 +30,6 @@ def _size_error(field: str) -> str:
     return f"Enter a whole number from {least} to {most}."
 
 
-MAX_LENGTHS: Final[Mapping[str, int]] = {"goals": _LIMITS["goals"]["maxLength"]}
-"""The most characters of a text."""
-SIZE_LIMITS: Final[Mapping[str, tuple[int, int]]] = {
-    field: (_LIMITS[field]["minimum"], _LIMITS[field]["maximum"]) for field in _SIZE_FIELDS
-}
-"""The least and the largest value of a number."""
 _ERRORS: Final = {
     "form": "These values cannot be saved.",
     "email": "Enter an e-mail address such as ada@example.org.",
@@ -45,12 +37,12 @@ _ERRORS: Final = {
     "send_at": "Enter a time of day such as 07:00.",
     "weekdays": "Choose at least one day.",
     "when_empty": "Choose what happens on a day without new items.",
-    "goals": f"Enter at most {MAX_LENGTHS['goals']} characters.",
+    "goals": f"Enter at most {LIMITS['goals']} characters.",
     "language": "Enter a language tag such as en, de, pt-BR or zh-Hant.",
-    "categories": f"Enter at most {_LIMITS['categories']['maxItems']} lines, each an arXiv category such as cs.LG, "
-    "math.CO or hep-th.",
+    "categories": f"Enter at most {PROFILE_LIMITS['categories']['maxItems']} lines, each an arXiv category such as "
+    "cs.LG, math.CO or hep-th.",
     **{field: _lines_error(field) for field in ("interests", "exclude", "authors")},
-    **{field: _size_error(field) for field in _SIZE_FIELDS},
+    **{field: _size_error(field) for field in SIZE_LIMITS},
 }
 
 
@@ -94,7 +86,7 @@ def schedule_values(reader: Reader) -> dict[str, Any]:
 def submitted_schedule(reader: Reader, form: Form) -> dict[str, Any]:
     """Return the submitted schedule as values of the form. Fields that are missing keep the reader's values."""
     stored = schedule_values(reader)
-    texts = {name: _value(form, name, stored[name]).strip() for name in _SCHEDULE_FIELDS}
+    texts = {name: value_of(form, name, stored[name]).strip() for name in _SCHEDULE_FIELDS}
     days = [int(day) for day in form.get("weekdays", ()) if day in _DAYS]
     return texts | {"weekdays": sorted(set(days))}
 
@@ -124,8 +116,8 @@ def preference_values(reader: Reader) -> dict[str, str]:
 def submitted_preferences(reader: Reader, form: Form) -> dict[str, str]:
     """Return the submitted preferences as values of the form. Fields that are missing keep the reader's values."""
     stored = preference_values(reader)
-    texts = {name: "\n".join(_value(form, name, stored[name]).splitlines()) for name in _PREFERENCE_FIELDS}
-    return texts | {name: texts[name].strip() for name in ("language", *_SIZE_FIELDS)}
+    texts = {name: "\n".join(value_of(form, name, stored[name]).splitlines()) for name in _PREFERENCE_FIELDS}
+    return texts | {name: texts[name].strip() for name in ("language", *SIZE_LIMITS)}
 
 
 def require_preferences(form: Form) -> None:
@@ -136,7 +128,7 @@ def require_preferences(form: Form) -> None:
 def preference_columns(reader: Reader, values: Mapping[str, str]) -> dict[str, Any]:
     """Return the columns that submitted preferences set; other profile fields are kept. Raises `InvalidForm`."""
     lists = {name: list(filter(None, map(str.strip, values[name].splitlines()))) for name in _LIST_FIELDS}
-    changes: dict[str, Any] = {name: values[name] for name in ("goals", "language", *_SIZE_FIELDS)}
+    changes: dict[str, Any] = {name: values[name] for name in ("goals", "language", *SIZE_LIMITS)}
     changes |= {name: list(dict.fromkeys(each)) for name, each in lists.items()}
     try:
         profile = ReaderProfileRequest.model_validate(reader.profile.model_dump() | changes)
@@ -145,10 +137,10 @@ def preference_columns(reader: Reader, values: Mapping[str, str]) -> dict[str, A
     return {"profile": profile.model_dump(mode="json")}
 
 
-def _value(form: Form, field: str, stored: str) -> str:
-    """Return the one value of a field; `stored` if it is missing, or has several values."""
+def value_of(form: Form, field: str, default: str = "") -> str:
+    """Return the one value of a field; `default` if it is missing, or has several values."""
     values = form.get(field, ())
-    return values[0] if len(values) == 1 else stored
+    return values[0] if len(values) == 1 else default
 
 
 def single_value(form: Form, field: str) -> str:

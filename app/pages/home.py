@@ -4,20 +4,19 @@ GET changes nothing. POST records the action and redirects to the page of the bu
 """
 
 from datetime import date
-from http import HTTPStatus
 from itertools import groupby
-from typing import Annotated, Any, Final
+from typing import Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
 
 from app.api.tasks import ServicesOf
 from app.links import InvalidLink
 from app.pages.digest_view import FEEDBACK_ACTIONS, read_digest, record_feedback
-from app.pages.forms import parse_form
-from app.pages.links import MAX_LINK_AGE, Visit, link_route, visit_of
-from app.pages.rendering import SECURITY_HEADERS, PageRenderer
+from app.pages.forms import parse_form, value_of
+from app.pages.links import HomeVisit, Visit, link_route
+from app.pages.rendering import PageRenderer, redirect
 from app.persistence.digests import MAX_QUERY
 from app.persistence.reader_libraries import LibraryProblem
 from app.services import Services
@@ -25,8 +24,6 @@ from app.services import Services
 DAYS_PER_PAGE: Final = 62
 MAX_RESULTS: Final = 100
 SAVED_PER_PAGE: Final = 50
-
-HomeVisit = Annotated[Visit, Depends(visit_of("home", max_age=MAX_LINK_AGE))]
 
 
 def home_router(pages: PageRenderer) -> APIRouter:
@@ -74,11 +71,11 @@ def _saved_routes(router: APIRouter, pages: PageRenderer) -> None:
     async def remove_saved(visit: HomeVisit, services: ServicesOf, request: Request) -> Response:
         form = await parse_form(request)
         try:
-            paper_id = UUID(_single_value(form.get("paper", ())))
+            paper_id = UUID(value_of(form, "paper"))
         except ValueError:
             raise InvalidLink from None
         await services.reader_papers.save(visit.reader.reader_id, paper_id, saved=False)
-        return _redirect(visit, "/saved")
+        return redirect(f"{visit.path('home')}/saved")
 
 
 def _digest_routes(router: APIRouter, pages: PageRenderer) -> None:
@@ -104,13 +101,13 @@ def _digest_routes(router: APIRouter, pages: PageRenderer) -> None:
     @router.post("/{day}")
     async def record_item_feedback(visit: HomeVisit, services: ServicesOf, request: Request, day: str) -> Response:
         form = await parse_form(request)
-        action, name = _single_value(form.get("do", ())), _single_value(form.get("item", ()))
+        action, name = value_of(form, "do"), value_of(form, "item")
         view = await read_digest(services, visit.reader.reader_id, _parse_day(day))
         item_view = view.item_named(name)
         if action not in FEEDBACK_ACTIONS:
             raise InvalidLink
         await record_feedback(services, visit.reader.reader_id, item_view, action)
-        return _redirect(visit, f"/{view.day.isoformat()}#{name}")
+        return redirect(f"{visit.path('home')}/{view.day.isoformat()}#{name}")
 
 
 def _parse_day(text: str) -> date:
@@ -118,14 +115,3 @@ def _parse_day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise InvalidLink from None
-
-
-def _single_value(values: Any) -> str:
-    """Return the single value of a field, or an empty string."""
-    return values[0] if len(values) == 1 else ""
-
-
-def _redirect(visit: Visit, location: str) -> Response:
-    """Redirect to a GET page, so that a reload does not repeat the action."""
-    headers = {name: value for name, value in SECURITY_HEADERS.items() if name != "Content-Security-Policy"}
-    return RedirectResponse(f"{visit.path('home')}{location}", HTTPStatus.SEE_OTHER, headers=headers)

@@ -4,19 +4,19 @@ A stream of events updates the progress. Without scripts, the page reloads until
 """
 
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import HTMLResponse
 
 from app.api.tasks import ServicesOf
 from app.api.uploads import EmptyUpload, UploadTarget, UploadTooLarge, UploadTooSlow, receive_library
 from app.api.waiting import HubOf, LastEventId, task_events
 from app.errors import BroadsheetError, TaskNotFound, TooManyUploads, UploadInProgress, UploadRemoved
 from app.models.tasks import Task, TaskStatus
-from app.pages.links import MAX_LINK_AGE, Visit, link_route, visit_of
+from app.pages.links import HomeVisit, Visit, link_route
 from app.pages.multipart import InvalidUploadForm, UploadForm
-from app.pages.rendering import SECURITY_HEADERS, PageRenderer
+from app.pages.rendering import PageRenderer, redirect
 from app.persistence.reader_papers import BulkFeedback
 from app.services import Services
 
@@ -35,8 +35,6 @@ _PROBLEMS: Final[dict[type[BroadsheetError], str]] = {
     TooManyUploads: "Too many files are being imported now. Please try again in a minute.",
     InvalidUploadForm: "The file did not arrive completely. Please choose it again.",
 }
-
-HomeVisit = Annotated[Visit, Depends(visit_of("home", max_age=MAX_LINK_AGE))]
 
 
 def import_router(pages: PageRenderer) -> APIRouter:
@@ -122,6 +120,4 @@ async def _receive(visit: Visit, services: Services, request: Request) -> None:
 
 
 def _to_page(visit: Visit) -> Response:
-    """Redirect to the page, so that a reload repeats nothing."""
-    headers = {name: value for name, value in SECURITY_HEADERS.items() if name != "Content-Security-Policy"}
-    return RedirectResponse(f"{visit.path('home')}/import", HTTPStatus.SEE_OTHER, headers=headers)
+    return redirect(f"{visit.path('home')}/import")

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final
 
 import structlog
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 
 from app.api.problems import retry_headers, route_of
@@ -67,6 +67,10 @@ def visit_of(purpose: str, *, max_age: timedelta | None = None) -> Callable[[str
         return await _visit(purpose, token, request, max_age)
 
     return visit
+
+
+HomeVisit = Annotated[Visit, Depends(visit_of("home", max_age=MAX_LINK_AGE))]
+"""The parameter of a route of the reader's page and of the pages below it."""
 
 
 def item_visit_of(action: str, *, max_age: timedelta) -> Callable[[str, str, Request], Awaitable[Visit]]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from fastapi.routing import APIRoute
 
 from app.api.saved import attachment
@@ -21,10 +21,10 @@ from app.errors import BroadsheetError, ReaderNotFound
 from app.links import InvalidLink
 from app.mail.link_mail import LINK_PURPOSES
 from app.pages.error_pages import error_rendering_route
-from app.pages.forms import parse_form
-from app.pages.links import MAX_LINK_AGE, Visit, item_visit_of, link_error, link_route, visit_of
+from app.pages.forms import parse_form, value_of
+from app.pages.links import MAX_LINK_AGE, HomeVisit, Visit, item_visit_of, link_error, link_route
 from app.pages.own_data_files import data_file, papers_file
-from app.pages.rendering import SECURITY_HEADERS, PageRenderer
+from app.pages.rendering import SECURITY_HEADERS, PageRenderer, redirect
 from app.persistence.own_data import LinkKind, OwnData, RequestOutcome
 from app.services import Services
 
@@ -40,7 +40,6 @@ _REFUSALS: Final[Mapping[RequestOutcome, HTTPStatus]] = {
     "too_many": HTTPStatus.TOO_MANY_REQUESTS,
 }
 
-HomeVisit = Annotated[Visit, Depends(visit_of("home", max_age=MAX_LINK_AGE))]
 DownloadVisit = Annotated[Visit, Depends(item_visit_of(_DOWNLOAD, max_age=MAX_LINK_AGE))]
 DeleteVisit = Annotated[Visit, Depends(item_visit_of(_DELETE, max_age=MAX_LINK_AGE))]
 
@@ -67,12 +66,12 @@ def _request_router(pages: PageRenderer) -> APIRouter:
 
     @router.post("")
     async def request_link(visit: HomeVisit, services: ServicesOf, request: Request) -> Response:
-        purpose = "".join((await parse_form(request)).get("do", ()))
+        purpose = value_of(await parse_form(request), "do")
         if purpose not in _KINDS:
             raise InvalidLink
         outcome = await services.own_data.request_link(uuid4(), visit.reader.reader_id, _KINDS[purpose])
         if outcome == "requested":
-            return _redirect(f"{_request_path(visit)}?requested={purpose}")
+            return redirect(f"{_request_path(visit)}?requested={purpose}")
         return page(visit, status=_REFUSALS[outcome], outcome=outcome)
 
     return router
@@ -127,7 +126,7 @@ def _delete_router(pages: PageRenderer) -> APIRouter:
 
 
 def _erased_route(pages: PageRenderer) -> type[APIRoute]:
-    """Return a route class for links that delete: with a reader who is gone, the request was repeated."""
+    """Return a route class for deletion links: a repeated request gets the same page, although the reader is gone."""
 
     def render_error(request: Request, error: BroadsheetError) -> Response:
         if isinstance(error, ReaderNotFound):
@@ -165,9 +164,4 @@ def _request_path(visit: Visit) -> str:
 
 
 def _to_request(visit: Visit) -> Response:
-    return _redirect(f"{_request_path(visit)}?expired=true")
-
-
-def _redirect(location: str) -> Response:
-    headers = {name: value for name, value in SECURITY_HEADERS.items() if name != "Content-Security-Policy"}
-    return RedirectResponse(location, HTTPStatus.SEE_OTHER, headers=headers)
+    return redirect(f"{_request_path(visit)}?expired=true")

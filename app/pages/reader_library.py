@@ -1,21 +1,21 @@
 """A reader's page of the library at Zotero: its form and state, and all papers with where they came from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
 from pydantic import ValidationError
 
 from app.api.reader_libraries import ConnectionsOf, LibraryRequest
 from app.api.tasks import ServicesOf
 from app.errors import BroadsheetError
-from app.library_connection import LibraryKeyMissing, LibraryNotChecked, TooManyKeyChecks
+from app.libraries.connection import LibraryKeyMissing, LibraryNotChecked, TooManyKeyChecks
 from app.models.libraries import MAX_PATTERNS
-from app.pages.forms import Form, parse_form
-from app.pages.links import MAX_LINK_AGE, Visit, link_route, visit_of
-from app.pages.rendering import SECURITY_HEADERS, PageRenderer
+from app.pages.forms import parse_form, value_of
+from app.pages.links import HomeVisit, Visit, link_route
+from app.pages.rendering import PageRenderer, redirect
 from app.persistence.reader_libraries import ConnectedLibrary
 from app.services import Services
 from app.sources.zotero import KeyRefused
@@ -28,8 +28,6 @@ _ERRORS: Final = {
 }
 _OF_KEY: Final = (KeyRefused, LibraryKeyMissing)
 _OF_FORM: Final = (TooManyKeyChecks, LibraryNotChecked)
-
-HomeVisit = Annotated[Visit, Depends(visit_of("home", max_age=MAX_LINK_AGE))]
 
 
 def library_router(pages: PageRenderer) -> APIRouter:
@@ -44,9 +42,9 @@ def library_router(pages: PageRenderer) -> APIRouter:
     @router.post("")
     async def connect(visit: HomeVisit, services: ServicesOf, connections: ConnectionsOf, request: Request) -> Response:
         form = await parse_form(request)
-        values = {name: _single(form, name) for name in ("id", "collections")}
+        values = {name: value_of(form, name) for name in ("id", "collections")}
         try:
-            sent = _request(values, _single(form, "key"))
+            sent = _request(values, value_of(form, "key"))
             await connections.connect(visit.reader.reader_id, sent.id, sent.collections, sent.key)
         except ValidationError as error:
             problems = {str(each["loc"][0]): _ERRORS[str(each["loc"][0])] for each in error.errors(include_input=False)}
@@ -59,7 +57,7 @@ def library_router(pages: PageRenderer) -> APIRouter:
 
     @router.post("/disconnect")
     async def disconnect(visit: HomeVisit, services: ServicesOf, request: Request) -> Response:
-        keep = _single(await parse_form(request), "papers") == "keep"
+        keep = value_of(await parse_form(request), "papers") == "keep"
         await services.libraries.disconnect(visit.reader.reader_id, keep_papers=keep)
         return _to_page(visit)
 
@@ -80,11 +78,6 @@ def _values(library: ConnectedLibrary | None) -> dict[str, str]:
         "id": library.library if library else "",
         "collections": "\n".join(library.collections) if library else "",
     }
-
-
-def _single(form: Form, field: str) -> str:
-    values: Sequence[str] = form.get(field, ())
-    return values[0] if len(values) == 1 else ""
 
 
 def _text(error: BroadsheetError) -> str:
@@ -115,6 +108,4 @@ async def _page(
 
 
 def _to_page(visit: Visit) -> Response:
-    """Redirect to the page, so that a reload repeats nothing."""
-    headers = {name: value for name, value in SECURITY_HEADERS.items() if name != "Content-Security-Policy"}
-    return RedirectResponse(f"{visit.path('home')}/library", HTTPStatus.SEE_OTHER, headers=headers)
+    return redirect(f"{visit.path('home')}/library")

@@ -16,8 +16,6 @@ from app.api.tasks import ServicesOf
 from app.errors import InvalidReader
 from app.links import InvalidLink, Link
 from app.pages.forms import (
-    MAX_LENGTHS,
-    SIZE_LIMITS,
     InvalidForm,
     field_error,
     is_undo,
@@ -31,6 +29,7 @@ from app.pages.forms import (
     submitted_preferences,
     submitted_schedule,
 )
+from app.pages.limits import SIZE_LIMITS
 from app.pages.links import MAX_LINK_AGE, Visit, link_of, link_route, visit_of
 from app.pages.rendering import PageRenderer
 from app.pages.timezones import timezone_choices
@@ -149,7 +148,7 @@ def _schedule_routes(router: APIRouter, pages: PageRenderer) -> None:
 def _preferences_routes(router: APIRouter, pages: PageRenderer) -> None:
     def page(visit: Visit, values: Mapping[str, Any], **outcome: Any) -> HTMLResponse:
         languages = {values["language"]: values["language"]} | _LANGUAGES
-        context: dict[str, Any] = {"fields": _FIELDS, "languages": languages, "max_lengths": MAX_LENGTHS}
+        context: dict[str, Any] = {"fields": _FIELDS, "languages": languages}
         context |= {"sizes": _SIZES, "size_limits": SIZE_LIMITS}
         return _form_page(pages, "preferences.html.j2", visit=visit, values=values, **context, **outcome)
 

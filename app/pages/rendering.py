@@ -1,9 +1,10 @@
 """Rendering of page templates. All values are escaped, and only our own script may run."""
 
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.digest import labels
@@ -23,6 +24,15 @@ SECURITY_HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 """On every page. Links to readers' pages are secrets: pages send no `Referer` and are not cached."""
+
+_REDIRECT_HEADERS: Final = {
+    name: value for name, value in SECURITY_HEADERS.items() if name != "Content-Security-Policy"
+}
+
+
+def redirect(location: str) -> RedirectResponse:
+    """Redirect to a page after a form, so that a reload does not repeat the action."""
+    return RedirectResponse(location, HTTPStatus.SEE_OTHER, headers=_REDIRECT_HEADERS)
 
 
 class PageRenderer:

@@ -6,7 +6,6 @@ and a worker decides whether a confirmation mail is sent. A known reader is not 
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from math import ceil
 from typing import Any, Final
 from uuid import UUID, uuid4, uuid5
 
@@ -17,12 +16,12 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
 from app.api.client_network import client_network
-from app.api.problems import route_of
+from app.api.problems import retry_headers, route_of
 from app.api.reader_models import ReaderChange, ReaderProfileRequest
 from app.api.tasks import ServicesOf
 from app.config import DEFAULT_CALLER, ApiSettings
 from app.errors import BroadsheetError, InvalidReader, NotFound, SignUpLimitReached
-from app.pages.error_pages import error_rendering_route
+from app.pages.error_pages import NO_PAGE, error_rendering_route, page_texts
 from app.pages.forms import Form, InvalidForm, field_error, field_errors, parse_form, single_value
 from app.pages.ops.guard import FormRejected, require_own_site
 from app.pages.rendering import PageRenderer
@@ -35,6 +34,17 @@ log = structlog.get_logger(__name__)
 FIELDS: Final = ("email", "interests", "timezone", "send_at")
 DEFAULTS: Final = {"email": "", "interests": "", "timezone": "UTC", "send_at": "07:00"}
 _NAMESPACE: Final = UUID("a3a1a9c0-6f53-4c0e-9d27-0f3ce1f2b7a4")
+_TEXTS: Final[Mapping[type[BroadsheetError], tuple[str, str]]] = {
+    FormRejected: (
+        "Nothing was changed",
+        "The form was sent from another site. Open this page again and fill in its form.",
+    ),
+    SignUpLimitReached: (
+        "Nothing was changed",
+        "Too many people sign up at the moment. Please try again later.",
+    ),
+}
+"""Title and text of the page by error; other errors have those of every page."""
 
 
 def subscribe_router(pages: PageRenderer) -> APIRouter:
@@ -115,7 +125,7 @@ def _require_enabled(request: Request) -> ApiSettings:
     """Return the settings. Raises `NotFound` if sign-ups are off."""
     settings: ApiSettings = request.app.state.settings
     if not settings.public_sign_up:
-        raise NotFound("There is no page at this address.")
+        raise NotFound(NO_PAGE)
     return settings
 
 
@@ -123,21 +133,9 @@ def _error_route(pages: PageRenderer) -> type[APIRoute]:
     def render_error(request: Request, error: BroadsheetError) -> Response:
         if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.warning("request failed", route=route_of(request.scope), error=str(error))
-        response = pages.page("subscribe_failed.html.j2", status_code=error.status, message=_message(error))
-        if isinstance(error, SignUpLimitReached):
-            response.headers["Retry-After"] = str(max(1, ceil(error.retry_after)))
+        title, text = _TEXTS.get(type(error)) or page_texts(error.status, error.title, str(error))
+        response = pages.page("error.html.j2", status_code=error.status, title=title, text=text)
+        response.headers.update(retry_headers(error))
         return response
 
     return error_rendering_route(render_error)
-
-
-def _message(error: BroadsheetError) -> str:
-    match error:
-        case NotFound():
-            return "There is no page at this address."
-        case FormRejected():
-            return "The form was sent from another site. Open this page again and fill in its form."
-        case SignUpLimitReached():
-            return "Too many people sign up at the moment. Please try again later."
-        case _:
-            return "Something failed on our side. Please try again in a moment."

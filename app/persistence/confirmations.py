@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from app.errors import ConfirmationLimitReached, NotUnconfirmed, ReaderNotFound
+from app.errors import ConfirmationLimitReached, NotUnconfirmed
 from app.models.values import Frozen
-from app.persistence.readers import ReaderStatus
+from app.persistence.readers import ReaderStatus, reader_not_found
 from app.persistence.repository import Repository
 
 ConfirmOutcome = Literal["confirmed", "known", "invalid"]
@@ -47,7 +47,7 @@ class Confirmations(Repository):
         action = f"request a confirmation of reader {reader_id}"
         resent = await self._call("resend_confirmation", action, _RESENT, p_reader_id=reader_id, p_owner=owner)
         if resent is None:
-            raise ReaderNotFound(f"There is no reader {reader_id}: it was never created, or was removed.")
+            raise reader_not_found(reader_id)
         match resent.outcome:
             case "requested":
                 return

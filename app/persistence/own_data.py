@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from app.errors import ReaderNotFound
+from app.persistence.readers import reader_not_found
 from app.persistence.repository import Repository
 
 LinkKind = Literal["download_link", "delete_link"]
@@ -46,7 +46,7 @@ class OwnData(Repository):
             p_kind=kind,
         )
         if outcome is None:
-            raise ReaderNotFound(f"There is no reader {reader_id}: it was never created, or was removed.")
+            raise reader_not_found(reader_id)
         return outcome
 
     async def link_is_valid(self, link_id: UUID, reader_id: UUID, kind: LinkKind) -> bool:

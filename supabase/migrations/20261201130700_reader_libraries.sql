@@ -1,7 +1,7 @@
 -- Libraries at Zotero that readers have connected: their papers count as liked papers, as long as they are in the library.
 
 -- A reader's connected library. The key is in public.readers_private. A worker claims a library to sync it; the claim ends with the
--- sync, or when the worker has not shown up for a while.
+-- sync, or when the worker has not renewed it for a while.
 create table public.reader_libraries (
     reader_id     uuid        primary key references public.readers on delete cascade,
     library       text        not null check (library ~ '^(users|groups)/[1-9][0-9]{0,14}$'),

@@ -6,7 +6,8 @@ from uuid import UUID
 from pydantic import SecretStr
 from supabase import AsyncClient
 
-from app.persistence.reader_libraries import LibraryProblem, LibrarySyncs, ReaderLibraries, read_row, refused_row
+from app.persistence.library_syncs import LibrarySyncs, read_row, refused_row
+from app.persistence.reader_libraries import LibraryProblem, ReaderLibraries
 from app.persistence.reader_papers import PaperInput
 from tests.contract.scenarios import OTHER, TASK, scenario
 from tests.support.fake_zotero import KEY, USER

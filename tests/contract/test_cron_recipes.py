@@ -50,7 +50,7 @@ async def run(cron: asyncpg.Connection, name: str) -> None:
 
 async def test_each_job_is_scheduled_once(cron: asyncpg.Connection) -> None:
     jobs = await cron.fetch("select * from cron.job order by jobid")
-    assert len(jobs) == 5
+    assert len(jobs) == 6
     await cron.execute(SCHEDULED)
     assert await cron.fetch("select * from cron.job order by jobid") == jobs
     for job in jobs:
@@ -107,5 +107,6 @@ def test_the_recipes_have_the_workers_defaults() -> None:
         f"apply_retention({task}, {edition}, 500)",
         f"prune_digests({digest}, 500)",
         f"prune_records({delivery}, {AUDIT_RETENTION_DAYS}, 500)",
+        "prune_sign_ups(500)",
     ):
         assert call in SCHEDULED

@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr
 from supabase import AsyncClient
 
-from app.persistence.reader_libraries import ClaimEnded, LibraryProblem, LibrarySyncs, ReaderLibraries, read_row
+from app.persistence.library_syncs import ClaimEnded, LibrarySyncs, read_row
+from app.persistence.reader_libraries import LibraryProblem, ReaderLibraries
 from app.persistence.reader_papers import PaperInput
 from app.persistence.readers import Readers
 from tests.support.confirmations import confirm, unconfirmed

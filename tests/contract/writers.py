@@ -27,13 +27,14 @@ from app.models.tasks import TaskKind
 from app.persistence.deliveries import Deliveries, Send
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.imports import Imports, accepted_row
+from app.persistence.library_syncs import ClaimEnded, LibrarySyncs, read_row
 from app.persistence.maintenance import Maintenance
 from app.persistence.new_task import NewTask
 from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released
 from app.persistence.own_data import OwnData
 from app.persistence.queue import ClaimedTask, Progress
-from app.persistence.reader_libraries import ClaimEnded, LibrarySyncs, ReaderLibraries, read_row
+from app.persistence.reader_libraries import ReaderLibraries
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from supabase import AsyncClient
 
 from app.external.client import ExternalClient, open_external
-from app.library_sync import LibrarySync
+from app.libraries.sync import LibrarySync
 from app.persistence.reader_libraries import ConnectedLibrary, LibraryProblem
 from app.persistence.reader_papers import ReaderPaper
 from app.services import Services

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from pydantic import SecretStr
 
-from app.persistence.reader_libraries import LibraryProblem, LibrarySyncs, ReaderLibraries, refused_row
+from app.persistence.library_syncs import LibrarySyncs, refused_row
+from app.persistence.reader_libraries import LibraryProblem, ReaderLibraries
 from tests.support.requests import ONE, TWO, rpc, select
 
 HOUR = timedelta(hours=1)

@@ -4,7 +4,7 @@ from random import Random
 from typing import Final
 
 from app.errors import SourceBusy, SupabaseError
-from app.library_sync import LibrarySync
+from app.libraries.sync import LibrarySync
 from worker.periodic.repetition import repeat
 
 ROUND: Final = 30.0

@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from typing import Final
 
-from app.formatting import figure, moment
+from app.formatting import count_up_to, moment
 from app.models.tasks import TaskStatus
-from app.pages.ops.folded_secrets import folded_url, payload_text
+from app.pages.ops.redaction import payload_text, redacted_url
 from app.persistence.operator_tasks import TaskDetails
 
 TRACE_ID: Final = "{trace_id}"
 """The place of the trace id in TRACE_URL."""
+
+_MOST_COUNTED: Final = 1000
+"""The SQL function `task_details` counts no more waiting tasks."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ def details_view(details: TaskDetails, trace_url: str | None) -> DetailsView:
         waiting=_waiting(details),
         waiting_tasks=_waiting_tasks(details.waiting_tasks),
         payload="" if details.payload is None else payload_text(details.payload),
-        callback_url=folded_url(url) if url else "",
+        callback_url=redacted_url(url) if url else "",
         trace_url=trace_url.replace(TRACE_ID, trace_id)
         if trace_url and trace_id and details.trace_is_recorded
         else None,
@@ -54,5 +57,4 @@ def _waiting(details: TaskDetails) -> str:
 def _waiting_tasks(number: int) -> str:
     if not number:
         return ""
-    number_text = "1,000 or more" if number >= 1000 else figure(number)  # noqa: PLR2004  (the query's limit)
-    return f"{number_text} {'task waits' if number == 1 else 'tasks wait'} for this one."
+    return f"{count_up_to(_MOST_COUNTED, number)} {'task waits' if number == 1 else 'tasks wait'} for this one."

@@ -266,7 +266,7 @@ async def test_an_outage_is_shown_as_a_page(http: httpx.AsyncClient, proxy: Prox
 
     proxy.before = unavailable
     page = await http.post("/subscribe", data=FORM)
-    assert (page.status_code, "Please try again in a moment" in page.text) == (503, True)
+    assert (page.status_code, "Please try again in a minute" in page.text) == (503, True)
 
 
 async def test_sign_ups_are_logged_without_addresses(

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from supabase import AsyncClient
 
 from app.external.client import open_external
-from app.library_connection import LibraryConnections
+from app.libraries.connection import LibraryConnections
 from app.services import Services
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.rate_limiter import RateLimiter

@@ -1,110 +1,45 @@
-"""Keeps the papers of connected libraries up to date, as Zotero's manual describes it for clients.
+"""One read of a connected library, as Zotero's manual describes it for clients.
 
-A sync of an unchanged library is one request. Otherwise it lists the versions of all entries, reads those whose
-version is new, and then removes those that are no longer listed. All responses must have one version of the library,
-or the sync begins again. What was read is recorded at once, so another sync continues where this one ends.
+A read of an unchanged library is one request. Otherwise it lists the versions of all entries, reads those whose
+version is new, and then removes those that are no longer listed. All responses must have one version of the library.
+What was read is recorded at once, so another read continues where this one ends.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 
-from app.errors import SourceBusy, SourceError
 from app.imports.entries import MAX_ENTRIES, AcceptedEntry, LibraryEntry, RejectedEntry
 from app.models.libraries import Collection, collection_paths, path_matches
 from app.persistence.items import Items
-from app.persistence.reader_libraries import (
-    ClaimedLibrary,
-    ClaimEnded,
-    LibraryProblem,
-    LibrarySyncs,
-    read_row,
-    refused_row,
-)
+from app.persistence.library_syncs import ClaimedLibrary, LibrarySyncs, read_row, refused_row
+from app.persistence.reader_libraries import LibraryProblem
 from app.ranking.known_papers import with_known_abstracts
-from app.sources.zotero import ENTRIES_PER_REQUEST, Entry, KeyRefused, LibraryChanged, Versions, Zotero
+from app.sources.zotero import ENTRIES_PER_REQUEST, Entry, LibraryChanged, Versions, Zotero
 from app.time_slice import TimeSlice
 
 log = structlog.get_logger(__name__)
 
 INTERVAL: Final = timedelta(hours=1)
 """Between two syncs of a library."""
-AFTER_FAILURE: Final = timedelta(minutes=10)
-AFTER_REFUSAL: Final = timedelta(days=1)
-"""Zotero blocks addresses that send several wrong keys."""
-AFTER_CHANGES: Final = timedelta(minutes=1)
-"""After a sync that a busy library has interrupted `MAX_RESTARTS` times."""
-MAX_RESTARTS: Final = 5
 MAX_MATCHES: Final = 100
 """Collections of one library: each is one request."""
 REMOVED_PER_CALL: Final = 500
 STEP: Final = 0.005
-"""Seconds for which a sync holds the event loop."""
+"""Seconds for which a read holds the event loop."""
 NO_PAPERS: Final = frozenset({"attachment", "note", "annotation"})
 
 
-class _Problem(Exception):
+class SyncProblem(Exception):
     """Why a sync ends without being complete."""
 
     def __init__(self, kind: LibraryProblem, text: str, again: timedelta = INTERVAL) -> None:
         super().__init__(text)
         self.kind = kind
         self.again = again
-
-
-class LibrarySync:
-    """Syncs the libraries that are due, one at a time."""
-
-    def __init__(self, syncs: LibrarySyncs, items: Items, zotero: Zotero) -> None:
-        self._syncs = syncs
-        self._items = items
-        self._zotero = zotero
-
-    async def run_next(self) -> bool:
-        """Sync the library that is due first; return False if none is.
-
-        Raises `SourceBusy` if Zotero requires a pause, after which the sync continues, and `SupabaseError`.
-        """
-        token = uuid4()
-        claimed = await self._syncs.claim(token)
-        if claimed is None:
-            return False
-        try:
-            await self._run(token, claimed)
-        except ClaimEnded as error:
-            log.info("library sync ended", reader_id=str(claimed.reader_id), reason=str(error))
-        return True
-
-    async def _run(self, token: UUID, claimed: ClaimedLibrary) -> None:
-        """Sync a library, and record how it ended. Raises `SourceBusy`, `ClaimEnded`, `SupabaseError`."""
-        try:
-            await self._sync(token, claimed)
-        except SourceBusy as error:
-            await self._syncs.postpone(token, again=timedelta(seconds=error.retry_after))
-            raise
-        except KeyRefused as error:
-            problem = _Problem(LibraryProblem.KEY_REFUSED, str(error), AFTER_REFUSAL)
-        except SourceError as error:
-            problem = _Problem(LibraryProblem.UNAVAILABLE, str(error), AFTER_FAILURE)
-        except _Problem as error:
-            problem = error
-        else:
-            return
-        await self._syncs.fail(token, problem.kind, str(problem), again=problem.again)
-        log.warning("library sync failed", reader_id=str(claimed.reader_id), kind=problem.kind, error=str(problem))
-
-    async def _sync(self, token: UUID, claimed: ClaimedLibrary) -> None:
-        for _ in range(MAX_RESTARTS):
-            try:
-                await _Attempt(token, claimed, self._syncs, self._items, self._zotero).run()
-            except LibraryChanged:
-                log.info("library changed during its sync", reader_id=str(claimed.reader_id))
-            else:
-                return
-        await self._syncs.postpone(token, again=AFTER_CHANGES)
 
 
 class _Listing(NamedTuple):
@@ -115,7 +50,7 @@ class _Listing(NamedTuple):
     excess: int = 0
 
 
-class _Attempt:
+class LibraryRead:
     """One read of a library, at one version of it."""
 
     def __init__(self, token: UUID, claimed: ClaimedLibrary, syncs: LibrarySyncs, items: Items, zotero: Zotero) -> None:
@@ -127,7 +62,11 @@ class _Attempt:
         self._unread = 0
 
     async def run(self) -> None:
-        """Read what has changed. Raises `LibraryChanged` if the library changes meanwhile."""
+        """Read what has changed, and record the end of the sync.
+
+        Raises `LibraryChanged` if the library changes meanwhile, `SyncProblem`, `SourceError`, `ClaimEnded`,
+        `SupabaseError`.
+        """
         listed = await self._list()
         if listed is None:
             await self._end_unchanged()
@@ -162,12 +101,12 @@ class _Attempt:
         return Versions(found.library_version, entries)
 
     async def _require_entries(self, listed: Versions, known: Mapping[str, int]) -> None:
-        """Raise `_Problem` if there are suddenly no entries: a library rarely loses all, a response may well."""
+        """Raise `SyncProblem` if all entries are missing: this is more often a wrong response than an empty library."""
         if listed.entries or not known:
             return
         whole = await self._zotero.versions(self._claimed.access) if self._claimed.collections else None
         if whole is None or not whole.entries:
-            raise _Problem(
+            raise SyncProblem(
                 LibraryProblem.EMPTY,
                 "Zotero lists no entries any more, so no paper was removed here. If the library is empty on purpose, "
                 "disconnect it.",
@@ -176,7 +115,7 @@ class _Attempt:
             raise LibraryChanged("The library changed while its entries were listed.")
 
     async def _read(self, keys: Sequence[str], listing: _Listing) -> None:
-        """Read entries and record them. Those that cannot be read keep what they were."""
+        """Read entries and record them. Papers of entries that cannot be read are unchanged."""
         found = await self._zotero.entries(self._claimed.access, keys)
         if found.library_version != listing.library_version:
             raise LibraryChanged("The library changed while its entries were read.")
@@ -200,7 +139,7 @@ class _Attempt:
         ]
 
     async def _end_unchanged(self) -> None:
-        """End a sync of a library that has not changed: what was too much for it still is."""
+        """End a sync of a library that has not changed. If it had too many entries, it still has."""
         version, kind = self._claimed.version or 0, self._claimed.problem_kind
         kept = kind if kind is LibraryProblem.TOO_MANY else None
         await self._syncs.complete(
@@ -209,8 +148,8 @@ class _Attempt:
 
     async def _end(self, listing: _Listing) -> None:
         if self._unread:
-            text = f"Zotero did not return {self._unread:,} entries, so they keep what they were."
-            raise _Problem(LibraryProblem.INCOMPLETE, text, INTERVAL)
+            text = f"Zotero did not return {self._unread:,} entries, so their papers are unchanged."
+            raise SyncProblem(LibraryProblem.INCOMPLETE, text, INTERVAL)
         kind, problem = None, ""
         if listing.excess:
             kind = LibraryProblem.TOO_MANY
@@ -236,20 +175,20 @@ def _described(entry: Entry) -> LibraryEntry:
     from app.imports.csl import csl_entry  # noqa: PLC0415  (the comment above says why)
 
     if entry.item_type in NO_PAPERS:
-        return RejectedEntry(1, entry.key, f"it is no paper, but of the type {entry.item_type}")
+        return RejectedEntry(1, entry.key, f"an entry of the type {entry.item_type} is not a paper")
     return csl_entry(1, entry.csl)
 
 
 def _wanted(matching: Sequence[str]) -> Sequence[str]:
     if not matching:
-        raise _Problem(
+        raise SyncProblem(
             LibraryProblem.COLLECTIONS,
             "No collection of the library matches the patterns, so no paper was added or removed. Correct the "
             "patterns.",
         )
     if len(matching) > MAX_MATCHES:
         text = f"{len(matching):,} collections match the patterns; at most {MAX_MATCHES} can be read. Choose fewer."
-        raise _Problem(LibraryProblem.COLLECTIONS, text)
+        raise SyncProblem(LibraryProblem.COLLECTIONS, text)
     return matching
 
 

@@ -20,9 +20,9 @@ from app.sources.rate_limiter import RateLimiter
 from app.sources.zotero import Zotero
 
 CHECK_SECONDS: Final = 15.0
-"""For the check of a key, while its sender waits."""
+"""Seconds for the check of a key, for which its sender waits."""
 REQUEST_INTERVAL: Final = 0.2
-"""Seconds between the starts of two requests, of all processes together. Meanwhile, others get their turn."""
+"""Seconds between the starts of two requests of all processes together."""
 _TRY_AGAIN: Final = 60.0
 
 

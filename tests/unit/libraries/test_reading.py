@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.library_sync import matching_collections
+from app.libraries.reading import matching_collections
 from app.models.libraries import Collection
 
 

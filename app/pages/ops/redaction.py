@@ -1,4 +1,4 @@
-"""Payloads and URLs for operators, without secrets: keys, tokens and the parts of URLs that can open something."""
+"""Redaction of payloads and URLs for operators: keys, tokens and the parts of URLs that open something are hidden."""
 
 import json
 import re
@@ -27,34 +27,34 @@ _RANDOM: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w.~%=+-]{16,}|[\w.~%=+-]{3
 
 def payload_text(payload: dict[str, Any]) -> str:
     """Return a payload as indented JSON without secrets, cut to `MAX_LENGTH` characters."""
-    text = json.dumps(folded(payload), indent=2, ensure_ascii=False)
+    text = json.dumps(redacted(payload), indent=2, ensure_ascii=False)
     return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}\n\N{HORIZONTAL ELLIPSIS}"
 
 
-def folded(value: Any, depth: int = 0) -> Any:
+def redacted(value: Any, depth: int = 0) -> Any:
     """Return a JSON value without secrets: by their names, their forms, and in URLs. E-mail addresses stay."""
     if depth > MAX_DEPTH:
         return "\N{HORIZONTAL ELLIPSIS}"
     match value:
         case dict():
             return {
-                folded_text(name): HIDDEN if each and _SECRET_NAME.search(name) else folded(each, depth + 1)
+                redacted_text(name): HIDDEN if each and _SECRET_NAME.search(name) else redacted(each, depth + 1)
                 for name, each in value.items()
             }
         case list():
-            return [folded(each, depth + 1) for each in value]
+            return [redacted(each, depth + 1) for each in value]
         case str():
-            return folded_text(value)
+            return redacted_text(value)
         case _:
             return value
 
 
-def folded_text(text: str) -> str:
+def redacted_text(text: str) -> str:
     """Return a text without secrets."""
-    return _SECRET_VALUE.sub(HIDDEN, _URL.sub(lambda found: folded_url(found[0]), text))
+    return _SECRET_VALUE.sub(HIDDEN, _URL.sub(lambda found: redacted_url(found[0]), text))
 
 
-def folded_url(url: str) -> str:
+def redacted_url(url: str) -> str:
     """Return a URL without user, password, query and fragment, and without parts of its path that look like tokens."""
     try:
         parts = urlsplit(url)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.pages.ops.folded_secrets import HIDDEN, MAX_LENGTH, folded, folded_text, folded_url, payload_text
+from app.pages.ops.redaction import HIDDEN, MAX_LENGTH, payload_text, redacted, redacted_text, redacted_url
 
 
 @pytest.mark.parametrize(
@@ -21,17 +21,17 @@ from app.pages.ops.folded_secrets import HIDDEN, MAX_LENGTH, folded, folded_text
     ],
 )  # fmt: skip
 def test_a_url_is_shown_without_what_opens_something(url: str, shown: str) -> None:
-    assert folded_url(url) == shown
-    assert folded_text(f"see {url} now") == f"see {shown} now"
+    assert redacted_url(url) == shown
+    assert redacted_text(f"see {url} now") == f"see {shown} now"
 
 
 @pytest.mark.parametrize(
     "name", ["key", "api_key", "apikey", "Authorization", "webhook_secret", "password", "access-token", "cookies"]
 )
 def test_values_with_the_name_of_a_secret_are_hidden(name: str) -> None:
-    assert folded({"one": [{name: "abc"}]}) == {"one": [{name: HIDDEN}]}
-    assert folded({name: ["a", {"b": 1}]}) == {name: HIDDEN}
-    assert folded({name: None}) == {name: None}, "nothing to hide"
+    assert redacted({"one": [{name: "abc"}]}) == {"one": [{name: HIDDEN}]}
+    assert redacted({name: ["a", {"b": 1}]}) == {name: HIDDEN}
+    assert redacted({name: None}) == {name: None}, "nothing to hide"
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_values_with_the_name_of_a_secret_are_hidden(name: str) -> None:
     ],
 )
 def test_a_text_with_the_form_of_a_secret_is_hidden(secret: str) -> None:
-    assert folded({"note": f"it is {secret}."})["note"].startswith(f"it is {HIDDEN}")
-    assert secret not in json.dumps(folded({secret: 1}))
+    assert redacted({"note": f"it is {secret}."})["note"].startswith(f"it is {HIDDEN}")
+    assert secret not in json.dumps(redacted({secret: 1}))
 
 
 def test_other_values_and_addresses_stay() -> None:
     value = {"name": "Ada", "email": "ada@example.org", "count": 3, "on": True, "none": None, "keywords": ["monkey"]}
-    assert folded(value) == value
+    assert redacted(value) == value
 
 
 def test_long_and_deep_payloads_are_cut() -> None:
