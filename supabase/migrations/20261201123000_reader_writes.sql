@@ -65,9 +65,9 @@ begin
     if exists (select from jsonb_array_elements(p_readers) e where e ->> 'user_id' is not null) then
         perform pg_advisory_xact_lock(hashtextextended('readers of users', 0));
     end if;
-    -- Without statistics the planner cannot tell the index on (owner, external_id) from others that begin with the owner. Until
-    -- there are statistics, each statement is planned with its values, which takes twice as long.
-    if (select reltuples < 0 from pg_catalog.pg_class where oid = 'public.readers'::regclass) then
+    -- Without statistics, also those of an empty table, the planner cannot tell the index on (owner, external_id) from others that
+    -- begin with the owner. Until there are statistics, each statement is planned with its values, which takes twice as long.
+    if (select reltuples < 1 from pg_catalog.pg_class where oid = 'public.readers'::regclass) then
         perform set_config('plan_cache_mode', 'force_custom_plan', true);
     end if;
     for entry in

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
+import pytest
 
 from embedded.stack import Ready
 from tests.contract.query_plans import CALL, WORKER, buffers, explained
@@ -110,7 +111,8 @@ async def test_the_first_thousands_are_stored_as_fast_as_the_first(stack: Ready)
     assert {what: cost for what, cost in costs.items() if cost > TOGETHER * A_THING} == {}
 
 
-async def test_readers_are_stored_as_fast_without_statistics(stack: Ready) -> None:
+@pytest.mark.parametrize("analyzed", [False, True], ids=["never analyzed", "analyzed when empty"])
+async def test_readers_are_stored_as_fast_without_statistics(stack: Ready, analyzed: bool) -> None:
     database = await asyncpg.connect(stack.database_url)
     call, what = ARRIVALS["readers"]
     try:
@@ -118,6 +120,8 @@ async def test_readers_are_stored_as_fast_without_statistics(stack: Ready) -> No
         # As in a new table: a truncation resets the row counts, but not the column statistics.
         await database.execute("truncate public.readers cascade")
         await database.execute("delete from pg_statistic where starelid = 'public.readers'::regclass")
+        if analyzed:
+            await database.execute("analyze public.readers")
         await cost_of_arrival(database, call, what, 1, 1_200)
         cost = await cost_of_arrival(database, call, what, 1_201, 1_200 + TOGETHER)
     finally:
