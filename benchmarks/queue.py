@@ -37,9 +37,7 @@ AIM_SHARE, AIM_PICK_UP_MS, AIM_POSTGRES_US, AIM_WORKER_US = 0.8, 250, 70, 25
 CHUNK = 500
 
 
-EMPTY = (
-    "truncate public.tasks, public.queue, public.digests, public.archived_items, public.workers, public.worker_calls"
-)
+EMPTY = "truncate public.tasks, public.queue, public.digests, public.workers, public.worker_calls cascade"
 
 
 async def create_batch(database: asyncpg.Connection, count: int, kind: TaskKind = TaskKind.FETCH) -> UUID:
