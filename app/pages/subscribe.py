@@ -23,7 +23,7 @@ from app.config import DEFAULT_CALLER, ApiSettings
 from app.errors import BroadsheetError, InvalidReader, NotFound, SignUpLimitReached
 from app.pages.error_pages import NO_PAGE, error_rendering_route, page_texts
 from app.pages.forms import Form, InvalidForm, field_error, field_errors, parse_form, single_value
-from app.pages.ops.guard import FormRejected, require_own_site
+from app.pages.own_site import FormRejected, require_own_site
 from app.pages.rendering import PageRenderer
 from app.pages.timezones import timezone_choices
 from app.persistence.sign_ups import SignUpLimits

@@ -19,19 +19,13 @@ from app.errors import BroadsheetError, SupabaseError
 from app.pages.error_pages import error_rendering_route
 from app.pages.forms import parse_form
 from app.pages.ops.sessions import Session, Sessions, SignedOut
+from app.pages.own_site import FormRejected, require_own_site
 from app.pages.rendering import PageRenderer
 
 log = structlog.get_logger(__name__)
 
 TOKEN: Final = "token"  # noqa: S105  (a field name)
 SIGN_IN: Final = "/ops/sign-in"
-
-
-class FormRejected(BroadsheetError):
-    """The form is not from a page of this session. Nothing was changed."""
-
-    status = HTTPStatus.FORBIDDEN
-    title = "Form rejected"
 
 
 @dataclass(frozen=True)
@@ -93,19 +87,6 @@ async def submitted_form(request: Request, sessions: SessionsOf) -> SubmittedFor
 
 
 FormOf = Annotated[SubmittedForm, Depends(submitted_form)]
-
-
-def require_own_site(request: Request) -> None:
-    """Raise `FormRejected` if the browser reports that another site sent this form.
-
-    The origin `null` is accepted: browsers send it because of our no-referrer policy (Fetch standard, "append a request
-    `Origin` header"). Browsers that send neither header are covered by the form token.
-    """
-    site, origin = request.headers.get("sec-fetch-site", "same-origin"), request.headers.get("origin", "null")
-    settings: ApiSettings = request.app.state.settings
-    own = {"null", settings.public_url} | {f"{scheme}://{request.headers.get('host')}" for scheme in ("http", "https")}
-    if site != "same-origin" or origin not in own:
-        raise FormRejected("The form was sent from another site.")
 
 
 def add_action(router: APIRouter, path: str, action: Callable[..., Awaitable[Response]]) -> None:

@@ -12,8 +12,9 @@ from fastapi.responses import RedirectResponse
 
 from app.api.tasks import ServicesOf
 from app.pages.forms import parse_form
-from app.pages.ops.guard import SIGN_IN, FormOf, SessionsOf, add_action, cookie_name, is_https, require_own_site
+from app.pages.ops.guard import SIGN_IN, FormOf, SessionsOf, add_action, cookie_name, is_https
 from app.pages.ops.sessions import LIFETIME
+from app.pages.own_site import require_own_site
 from app.pages.rendering import PageRenderer
 
 log = structlog.get_logger(__name__)
