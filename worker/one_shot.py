@@ -5,7 +5,6 @@ digests wait for sources until a deadline of the run, and the run ends when noth
 """
 
 import asyncio
-from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Final
@@ -13,22 +12,19 @@ from typing import Final
 import structlog
 
 from app.config import WorkerSettings
-from app.errors import CircuitOpen, SourceBusy, SourceError, SupabaseError
+from app.errors import SupabaseError
 from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.maintenance import Maintenance
 from app.persistence.readers import ReaderStatus
 from app.services import Services
 from worker.file_libraries import FileLibraries
-from worker.opening import OpenedWorker, open_worker, run_supervised, stop_on_signals
+from worker.one_shot_jobs import look_up_papers, remove_old_rows
+from worker.opening import open_worker, run_supervised, stop_on_signals
 from worker.options import OneShotOptions
 from worker.periodic.daily_fetch import enqueue_days
-from worker.periodic.erasures import Erasures
-from worker.periodic.library_syncs import LibrarySyncer
-from worker.periodic.paper_vectors import PaperVectors
 from worker.readers import apply_readers_file
 from worker.run_summary import RunSummary
 from worker.runner import Worker, WorkState
-from worker.wiring import build_look_ups, build_retention
 
 log = structlog.get_logger(__name__)
 
@@ -42,10 +38,6 @@ OUTAGE_LIMIT = 180.0
 """Seconds without a response of Supabase after which a run ends."""
 OUTAGE_CHECK: Final = 1.0
 """Seconds between two checks whether Supabase responds."""
-JOB_TIMEOUT: Final = 30.0
-"""Seconds for each job that is done before or after the tasks."""
-LIBRARIES_TIMEOUT: Final = 300.0
-"""Seconds for the syncs of libraries: the first one of a large library takes minutes. The next run continues it."""
 BACKGROUND: Final = frozenset({TaskKind.FETCH, TaskKind.CALLBACK})
 """Kinds that do not keep a run from ending after its deadline: their tasks return to the queue."""
 
@@ -166,14 +158,15 @@ async def run_one_shot(settings: WorkerSettings, options: OneShotOptions) -> Run
                 prune=options.prune,
                 can_confirm=settings.has_links,
             )
-        await _look_up_papers(opened, random)
+        await look_up_papers(opened.services, opened.components, random, stop)
         waits.begin()
-        await _enqueue(services, settings, options, summary)
+        if not stop.is_set():
+            await _enqueue(services, settings, options, summary)
         opened.log_start()
         outage = {"outage": _stop_at_outage(opened.worker, stop, summary)}
         await run_supervised(opened.worker, opened.own_jobs() | outage, stop)
         if end.reached:
-            await _remove_old_rows(services, settings, random)
+            await remove_old_rows(services, settings, random)
     summary.interrupted = not end.reached
     summary.sends_mails = settings.mail_url is not None
     return summary
@@ -190,17 +183,6 @@ async def _enqueue(services: Services, settings: WorkerSettings, options: OneSho
     log.info("run begins", due_readers=summary.due_readers, ahead=str(options.ahead), wait=str(options.wait))
 
 
-async def _look_up_papers(opened: OpenedWorker, random: Random) -> None:
-    """Do what affects the ranking of this run's digests: sync libraries, look up papers, and update their vectors."""
-    services = opened.services
-    syncer = LibrarySyncer(opened.components.library_sync, random=random)
-    await _attempt("library syncs", syncer.run_once(), seconds=LIBRARIES_TIMEOUT)
-    look_ups = build_look_ups(services, opened.components, random)
-    await _attempt("look-ups", look_ups.run_once())
-    await _attempt("look-ups of DOIs", look_ups.run_once_for_dois())
-    await _attempt("vectors", PaperVectors(services.reader_papers, random=random).run_once())
-
-
 async def _stop_at_outage(worker: Worker, stop: asyncio.Event, summary: RunSummary) -> None:
     """Set `stop` if Supabase does not respond for `OUTAGE_LIMIT` seconds. A permanent worker would wait for it."""
     loop = asyncio.get_running_loop()
@@ -212,17 +194,3 @@ async def _stop_at_outage(worker: Worker, stop: asyncio.Event, summary: RunSumma
     summary.outage = f"Supabase did not respond for {OUTAGE_LIMIT:g} s"
     log.error("run ends", reason=summary.outage)
     stop.set()
-
-
-async def _remove_old_rows(services: Services, settings: WorkerSettings, random: Random) -> None:
-    await _attempt("erasures", Erasures(services.own_data, random=random).run_once())
-    await _attempt("retention", build_retention(services, settings, random).run_once())
-
-
-async def _attempt(name: str, job: Awaitable[None], *, seconds: float = JOB_TIMEOUT) -> None:
-    """Do a job that a later run can do as well: log what prevents it."""
-    try:
-        async with asyncio.timeout(seconds):
-            await job
-    except (SourceError, SourceBusy, CircuitOpen, SupabaseError, TimeoutError) as error:
-        log.warning("job postponed to the next run", job=name, error=str(error) or type(error).__name__)

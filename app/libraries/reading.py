@@ -18,7 +18,8 @@ from app.persistence.items import Items
 from app.persistence.library_syncs import ClaimedLibrary, LibrarySyncs, read_row, refused_row
 from app.persistence.reader_libraries import LibraryProblem
 from app.ranking.known_papers import with_known_abstracts
-from app.sources.zotero import ENTRIES_PER_REQUEST, Entry, LibraryChanged, Versions, Zotero
+from app.sources.fetcher import ResponseTooLarge
+from app.sources.zotero import ENTRIES_PER_REQUEST, MAX_BYTES, Entry, LibraryChanged, Versions, Zotero
 from app.time_slice import TimeSlice
 
 log = structlog.get_logger(__name__)
@@ -116,13 +117,26 @@ class LibraryRead:
 
     async def _read(self, keys: Sequence[str], listing: _Listing) -> None:
         """Read entries and record them. Papers of entries that cannot be read are unchanged."""
-        found = await self._zotero.entries(self._claimed.access, keys)
+        try:
+            found = await self._zotero.entries(self._claimed.access, keys)
+        except ResponseTooLarge:
+            await self._read_less(keys, listing)
+            return
         if found.library_version != listing.library_version:
             raise LibraryChanged("The library changed while its entries were read.")
         self._unread += len(keys) - len(found.entries)
         rows = await self._rows(found.entries, listing.entries)
         if rows:
             await self._syncs.record(self._token, rows)
+
+    async def _read_less(self, keys: Sequence[str], listing: _Listing) -> None:
+        """Read entries in two halves because they are too large together, such as long notes."""
+        if len(keys) > 1:
+            for half in _batches(keys, (len(keys) + 1) // 2):
+                await self._read(half, listing)
+            return
+        reason = f"the entry is larger than {MAX_BYTES / 1e6:g} MB at Zotero"
+        await self._syncs.record(self._token, [refused_row(key, listing.entries[key], reason) for key in keys])
 
     async def _rows(self, entries: Sequence[Entry], versions: Mapping[str, int]) -> list[dict[str, Any]]:
         time_slice, described = TimeSlice(STEP), list[LibraryEntry]()

@@ -81,6 +81,10 @@ class FetchFailed(SourceError):
         return SourceBusy(str(self), retry_after=self.pause) if self.busy else self
 
 
+class ResponseTooLarge(FetchFailed):
+    """The response has more bytes than the caller accepts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """A complete response: `url` after redirects, `charset` from its Content-Type."""
@@ -110,7 +114,8 @@ class HttpFetcher:
         """Download a document. `headers` go only to the host of `url`, never to one that it redirects to.
 
         `max_bytes` and `seconds` replace the limits in the settings.
-        Raises SourceError unless it gets a complete response of status 200; FetchFailed if the server is the cause.
+        Raises SourceError unless it gets a complete response of status 200: FetchFailed if the server is the cause,
+        ResponseTooLarge if it sends more than `max_bytes`.
         """
         limit = seconds or self._settings.total_seconds
         try:
@@ -209,7 +214,7 @@ async def _decoded(response: httpx.Response, max_bytes: int) -> AsyncGenerator[b
             raise FetchFailed(f"{response.url.host} sent broken gzip: {error}") from error
         bytes_left -= len(chunk)
         if bytes_left < 0 or compressed_left < 0:
-            raise FetchFailed(f"{response.url.host} sent more than {max_bytes} bytes")
+            raise ResponseTooLarge(f"{response.url.host} sent more than {max_bytes} bytes")
         yield chunk
         if inflate and inflate.eof:
             return  # zlib would buffer trailing data without a limit.

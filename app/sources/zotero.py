@@ -18,8 +18,9 @@ from app.sources.rate_limiter import RateLimiter
 ENTRIES_PER_REQUEST: Final = 50
 """The keys that one request may name."""
 MAX_COLLECTIONS: Final = 2_000
+MAX_BYTES: Final = 4_000_000
+"""Of one response."""
 _PAGE: Final = 100
-_MAX_BYTES: Final = 4_000_000
 _MAX_NAME: Final = 500
 _MAX_VERSION: Final = 2**53
 _PATIENCE: Final = 5.0
@@ -158,7 +159,10 @@ class Zotero:
         return Versions(_version(response), entries)
 
     async def entries(self, access: Access, keys: Sequence[str]) -> Entries:
-        """Read up to `ENTRIES_PER_REQUEST` entries. Those that are missing or not as documented are omitted."""
+        """Read up to `ENTRIES_PER_REQUEST` entries. Those that are missing or not as documented are omitted.
+
+        Raises `ResponseTooLarge` if they are larger than `MAX_BYTES` together.
+        """
         params = {"itemKey": ",".join(keys), "format": "json", "include": "data,csljson"}
         response = await self._get(access, f"{access.library}/items", params)
         wanted = set(keys)
@@ -174,7 +178,7 @@ class Zotero:
         async with self._rate_limiter.permit(self._host, patience=_PATIENCE) as permit:
             try:
                 response = await self._fetcher.get(
-                    f"{self._base_url}/{path}", params=params, headers=headers, max_bytes=_MAX_BYTES
+                    f"{self._base_url}/{path}", params=params, headers=headers, max_bytes=MAX_BYTES
                 )
             except FetchFailed as error:
                 permit.pause = max(_backoff(error.headers), _pause(error))

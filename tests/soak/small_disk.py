@@ -1,15 +1,18 @@
 """A small file system for the database, so that its disk can be full without filling the machine's."""
 
+import errno
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 SIZE = 1_500
 """MB."""
+PIECES = (1 << 20, 1 << 12)
+"""Bytes of the pieces that fill it: first large ones, then blocks."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,31 @@ class SmallDisk:
         return self.folder / "fills-the-disk"
 
     def fill(self) -> None:
-        """Use all space that is left."""
+        """Use all space that is left, in pieces, because the database writes at the same time."""
         with self._file.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(self.folder).free)
+            size = 0
+            for piece in PIECES:
+                with suppress(_DiskFull):
+                    while True:
+                        _allocate(file.fileno(), size, piece)
+                        size += piece
 
     def free(self) -> None:
         """Give the space back."""
         self._file.unlink()
+
+
+class _DiskFull(Exception):
+    """Not even one more piece fits."""
+
+
+def _allocate(file: int, begin: int, size: int) -> None:
+    try:
+        os.posix_fallocate(file, begin, size)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise _DiskFull from error
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import pytest
 from app.conditions import catalog
 from app.conditions.catalog import CONDITIONS
 from app.conditions.report import ALL_WELL
+from app.models.tasks import TaskKind
 from embedded.stack import Ready
 from tests.support.applications import application
 from tests.support.operators import HOSTILE, ROOT_KEY, Operator, healthy_worker, settings_with_operators
@@ -155,12 +156,15 @@ async def test_a_condition_is_seen_everywhere_and_ends(name: str, api: Api, data
     assert await api.problems() == {}
 
 
-async def test_a_task_that_waits_too_long_is_a_condition(api: Api, database: asyncpg.Connection) -> None:
-    await insert_tasks(database, 2, kind="digest", delay="-3 minutes")
+@pytest.mark.parametrize("kind", TaskKind)
+async def test_a_task_that_waits_too_long_is_a_condition(
+    api: Api, database: asyncpg.Connection, kind: TaskKind
+) -> None:
+    await insert_tasks(database, 2, kind=kind, delay="-3 minutes")
     found = await api.problems()
     assert found.keys() == {"queue_delayed"}
-    assert "A ready digest task has waited 3 min" in found["queue_delayed"]
-    await database.execute("select public.pause_kind(gen_random_uuid(), 'root', 'digest', 'later')")
+    assert f"A ready {kind} task has waited 3 min" in found["queue_delayed"]
+    await database.execute("select public.pause_kind(gen_random_uuid(), 'root', $1, 'later')", kind)
     assert (await api.problems()).keys() == {"kind_paused"}, "a pause explains the wait"
 
 

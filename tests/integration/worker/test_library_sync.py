@@ -11,6 +11,7 @@ from app.errors import SourceBusy
 from app.external.client import open_external
 from app.persistence.reader_libraries import LibraryProblem
 from app.services import Services
+from app.sources.zotero import MAX_BYTES
 from tests.support.connected_library import Connected, connected, sync_of
 from tests.support.fake_zotero import GROUP, KEY, FakeZotero, entry_key
 
@@ -157,6 +158,23 @@ async def test_entries_that_do_not_arrive_keep_their_papers(small: Connected) ->
     await small.sync()
     assert "Glaciers forget" in await small.papers()
     assert await small.problem() is None
+
+
+async def test_entries_that_are_too_large_together_are_read(small: Connected) -> None:
+    for number in range(5, 50):
+        small.zotero.put(number, f"Ice core {number}", abstract="x" * 100_000)
+    await small.sync()
+    assert len(await small.papers()) == 50
+
+
+async def test_an_entry_that_is_too_large_is_rejected_alone(small: Connected) -> None:
+    small.zotero.put(5, "Everything about ice", abstract="x" * MAX_BYTES)
+    small.zotero.put(6, "Ice melts")
+    await small.sync()
+    library = await small.library()
+    assert "Ice melts" in await small.papers()
+    assert (library.rejected, library.problem_kind) == (1, None)
+    assert await small.sync() == ["items/top"], "it is not read again until it changes"
 
 
 async def test_a_change_between_requests_begins_again(client: AsyncClient, database: asyncpg.Connection) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from aiohttp import web
 from pydantic import SecretStr
 from supabase import AsyncClient
 
@@ -80,6 +81,32 @@ async def test_reading_libraries_uses_no_wait_for_sources(
         mail = {"mail_url": f"smtp://127.0.0.1:{box.port}", "mail_from": SENDER, "zotero_base_url": zotero.url}
         await one_run(run_settings(stack, arxiv_base_url=hosts.arxiv_base_url, **mail))
     assert read_before[-1:] == [2], "the wait begins when the library has been read"
+
+
+@pytest.mark.parametrize("path", ["items/top", "items"])
+async def test_a_signal_ends_a_run_that_reads_libraries(
+    stack: Ready, client: AsyncClient, database: asyncpg.Connection, path: str
+) -> None:
+    reader, fake = await add_reader(client), FakeZotero()
+    fake.fill(range(3))
+
+    release = asyncio.Event()
+
+    def stop(request: web.Request) -> None:
+        if request.path.endswith(f"/{path}"):
+            fake.hold = release.wait()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    async with fake.serve() as zotero:
+        await Services.build(client).libraries.connect(reader.reader_id, USER, [], SecretStr(KEY))
+        await add(client)
+        fake.before = stop
+        summary, log = await one_run(run_settings(stack, zotero_base_url=zotero.url))
+        release.set()
+    assert (summary.status, list(summary.lines())[-1]) == (1, "Interrupted: the rest is done by the next run.")
+    postponed = {each["job"]: each["error"] for each in log if each["event"] == "job postponed to the next run"}
+    assert postponed["library syncs"] == "the run is stopped"
+    assert await database.fetchval("select count(*) from public.queue") == 0
 
 
 async def test_a_run_mails_who_is_due_before_the_next_one(
