@@ -97,8 +97,10 @@ class HealthFacts(Frozen):
     model: ModelHealth
     delivery_rate: DeliveryRate | None = Field(None, description="Null: not computed in the last 10 minutes.")
     overdue_readers: int = Field(description="Readers whose digest is 10 minutes late and has no task; 1,000 at most.")
-
     refused_libraries: int = Field(0, description="Connected libraries whose key is refused; 1,000 at most.")
+    unfinished_erasures: int = Field(
+        0, description="Readers whose data is not deleted an hour after they deleted it; 1,000 at most."
+    )
 
 
 class Health(Repository):

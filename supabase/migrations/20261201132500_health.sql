@@ -1,5 +1,4 @@
--- What the health line needs: facts about the service, each read by few index probes. The code that judges them is
--- app/conditions.py.
+-- What the health line needs: facts about the service, each read by few index probes. app/conditions judges them.
 
 -- Returns for each kind for how many seconds its oldest ready task has waited (null: none is ready) and why it is paused.
 create function public.kind_health() returns jsonb
@@ -78,7 +77,8 @@ language sql stable security invoker set search_path = '' as $$
 $$;
 
 -- Returns the facts, all of the same moment. `overdue_readers`: readers whose digest was due 10 minutes ago and has no task;
--- `refused_libraries`: connected libraries whose key is refused; each 1,000 at most.
+-- `refused_libraries`: connected libraries whose key is refused; `unfinished_erasures`: readers whose data is not deleted an hour
+-- after they deleted it; each 1,000 at most.
 create function public.operator_health() returns jsonb
 language plpgsql stable security invoker set search_path = '' as $$
 begin
@@ -93,7 +93,10 @@ begin
                  where least(next_due_at, overdue_at) <= public.schedule_now() - interval '10 minutes' limit 1000) r),
         'refused_libraries', (
             select count(*) from (
-                select from public.reader_libraries where problem_kind = 'key_refused' limit 1000) l));
+                select from public.reader_libraries where problem_kind = 'key_refused' limit 1000) l),
+        'unfinished_erasures', (
+            select count(*) from (
+                select from public.readers_private where erase_requested_at < now() - interval '1 hour' limit 1000) e));
 end
 $$;
 

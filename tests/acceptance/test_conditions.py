@@ -232,6 +232,17 @@ async def replaced(database: asyncpg.Connection, function: str, old: str, new: s
 
 
 @provokes
+async def erasures_unfinished(service: Service) -> AsyncIterator[None]:
+    await add_reader(service.client)
+    await service.database.execute(
+        "update public.readers_private set erase_requested_at = now() - interval '61 minutes'"
+    )
+    yield
+    async with service.worker(**LONG_LEASE):
+        await service.until("select not exists (select from public.readers)")
+
+
+@provokes
 async def library_keys_refused(service: Service) -> AsyncIterator[None]:
     reader = (await add_reader(service.client)).reader_id
     async with FakeZotero().serve() as zotero:

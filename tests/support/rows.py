@@ -57,6 +57,7 @@ HEALTH: dict[str, Any] = {
     "delivery_rate": None,
     "overdue_readers": 0,
     "refused_libraries": 0,
+    "unfinished_erasures": 0,
 }
 OVERVIEW: dict[str, Any] = {
     "at": MOMENT,

@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 import pytest
 
-from app.conditions import catalog
+from app.conditions import findings
 from app.conditions.catalog import CONDITIONS
 from app.conditions.report import ALL_WELL
 from app.models.tasks import TaskKind
@@ -87,6 +87,11 @@ BY_DATABASE: dict[str, tuple[str, str]] = {
         "insert into public.reader_libraries (reader_id, library, collections, problem_kind, problem)"
         " select reader_id, 'users/1', '{}', 'key_refused', 'no' from public.readers",
         r"Zotero refuses the keys of libraries: 1\.",
+    ),
+    "erasures_unfinished": (
+        "insert into public.readers (owner, external_id, name) values ('ada', 'r', 'R');"
+        "update public.readers_private set erase_requested_at = now() - interval '61 minutes'",
+        r"still there after more than an hour: 1\.",
     ),
     "kind_paused": (
         "select public.pause_kind(gen_random_uuid(), 'root', 'fetch', 'arXiv is moving')",
@@ -188,7 +193,7 @@ async def test_an_older_schema_is_a_condition(api: Api, database: asyncpg.Connec
 
 
 async def test_a_clock_that_differs_is_a_condition(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "CLOCK_TOLERANCE", timedelta(seconds=-1))
+    monkeypatch.setattr(findings, "CLOCK_TOLERANCE", timedelta(seconds=-1))
     assert (await api.problems()).keys() == {"clock_differs"}
 
 
