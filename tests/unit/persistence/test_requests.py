@@ -136,7 +136,9 @@ class FakeClient:
     def __init__(self, rows: list[dict[str, Any]]) -> None:
         self.rows = rows
 
-    def __getattr__(self, _name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
         return lambda *_arguments, **_options: self
 
     async def execute(self) -> SimpleNamespace:
