@@ -5,8 +5,7 @@ httpx's objects have the same attributes, but creating them takes a third of a c
 
 import json
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import httpx
 from multidict import CIMultiDictProxy
@@ -14,6 +13,8 @@ from yarl import URL
 
 Headers = CIMultiDictProxy[str]
 """Immutable, because several calls share them."""
+
+_SUCCESS: Final = range(200, 300)
 
 
 @dataclass(slots=True)
@@ -39,7 +40,7 @@ class Response:
     @property
     def is_success(self) -> bool:
         """Whether the status is 2xx."""
-        return HTTPStatus.OK <= self.status_code < HTTPStatus.MULTIPLE_CHOICES
+        return self.status_code in _SUCCESS
 
     @property
     def text(self) -> str:

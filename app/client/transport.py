@@ -137,7 +137,7 @@ class CallTransport(TransportLayer):
                     raise
                 failure: httpx.Response | httpx.HTTPError = error
             else:
-                if retry.is_exhausted() or not retry.is_retryable_status_code(response.status_code):
+                if not retry.is_retryable_status_code(response.status_code) or retry.is_exhausted():
                     return response
                 failure = response.to_httpx()
             retry = retry.increment()

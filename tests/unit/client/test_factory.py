@@ -123,10 +123,11 @@ async def test_an_error_that_is_not_postgrests_is_quoted_in_part() -> None:
     router.route().respond(502, text="<" + "x" * 300)
     async with open_supabase(settings(JWT), transport=MockedSupabase(router.async_handler)) as client:
         with pytest.raises(httpx.HTTPStatusError) as refused:
-            await client.table("items").select("*").execute()
+            await client.table("items").select("*").eq("email", "ada@readers.example").execute()
     assert str(refused.value) == f"HTTP 502 with a body that is not PostgREST's: '<{'x' * 199}'"
     assert refused.value.response.status_code == 502
     assert refused.value.request is refused.value.response.request
+    assert "ada" not in str(refused.value.request.url)
     assert JWT not in str(refused.value.request.headers)
 
 
