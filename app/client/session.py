@@ -1,6 +1,7 @@
 """The HTTP session of the Supabase client: only the two methods that postgrest-py calls."""
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ import httpx
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from app.client.call import Call, Response, Transport
+from app.client.call import Call, Headers, Response, Transport
 from app.client.loop_throttle import LoopThrottle
 
 FUNCTIONS: Final = "/rpc/"
@@ -37,6 +38,7 @@ class PostgrestSession:
     def __init__(self, base_url: httpx.URL, headers: httpx.Headers, transport: Transport) -> None:
         self._base_url = str(base_url).rstrip("/")
         self._headers = CIMultiDictProxy(CIMultiDict(headers.multi_items()))
+        self._json_headers = _with(self._headers, {"Content-Type": "application/json"})
         self._transport = transport
         self._urls: dict[str, URL] = {}
         self._throttle = LoopThrottle()
@@ -72,13 +74,11 @@ class PostgrestSession:
         """Build the call; calls without headers of their own share those of the session."""
         headers = self._headers
         content = b""
-        if own or document is not None:
-            mine = CIMultiDict(headers)
-            mine.update(own.items())
-            if document is not None:
-                mine["Content-Type"] = "application/json"
-                content = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-            headers = CIMultiDictProxy(mine)
+        if document is not None:
+            headers = self._json_headers
+            content = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        if own:
+            headers = _with(headers, own)
         url = self._url_of(path)
         return Call(method, url.with_query(params.multi_items()) if params else url, headers, content)
 
@@ -88,6 +88,13 @@ class PostgrestSession:
         if url is None:
             url = self._urls[path] = URL(self._base_url + path, encoded=True)
         return url
+
+
+def _with(headers: Headers, more: Mapping[str, str]) -> Headers:
+    """Return `headers` with `more`, which replace those of the same name."""
+    merged = CIMultiDict(headers)
+    merged.update(more)
+    return CIMultiDictProxy(merged)
 
 
 def result_of_function(response: Response) -> Response:
