@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 
-import httpx
 from fastapi import FastAPI, Security
 from fastapi.telemetry import TelemetryConfig
 
@@ -54,14 +53,13 @@ NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, operati
 def create_app(
     settings: ApiSettings | None = None,
     *,
-    transport: httpx.AsyncBaseTransport | None = None,
     metrics_listener: socket.socket | None = None,
 ) -> FastAPI:
     """Build the API. Without `settings`, they are loaded at start-up, so that building needs no environment.
 
-    `transport` (for tests) replaces the network to Supabase. `metrics_listener` serves the metrics without a key; do
-    not route it to callers. Start-up raises `ConfigurationError` if the settings are invalid or the installed packages
-    differ from the lock. It succeeds while Supabase is unavailable; `/readyz` reports that.
+    `metrics_listener` serves the metrics without a key; do not route it to callers. Start-up raises
+    `ConfigurationError` if the settings are invalid or the installed packages differ from the lock. It succeeds while
+    Supabase is unavailable; `/readyz` reports that.
     """
     metrics = Metrics()
 
@@ -71,7 +69,7 @@ def create_app(
         app.state.settings = settings or load_settings(ApiSettings)
         app.state.links = _links(app.state.settings)
         app.state.bounces = BounceReader([s.get_secret_value() for s in app.state.settings.resend_webhook_secret])
-        opened = open_supabase(app.state.settings, transport=transport, counters=metrics.supabase_counters)
+        opened = open_supabase(app.state.settings, counters=metrics.supabase_counters)
         async with AsyncExitStack() as stack:
             app.state.supabase = client = await stack.enter_async_context(opened)
             app.state.services = services = Services.build(client)

@@ -1,6 +1,6 @@
 """The client: five kinds of client in turns read one task many times from a project 20 ms away.
 
-Each makes 2,000 calls at each level (the blocking client 100), in rounds. A round ends early after its `TIME_LIMIT`,
+Each makes 3,000 calls at each level (the blocking client 150), in rounds. A round ends early after its `TIME_LIMIT`,
 which happens only to the slow clients.
 """
 
@@ -16,9 +16,9 @@ from benchmarks.stub import running
 
 DELAY = 0.02
 LEVELS = (10, 100, 200)
-ROUNDS = 2
-CALLS = 2_000
-CALLS_BLOCKING = 100
+ROUNDS = 3
+CALLS = 3_000
+CALLS_BLOCKING = 150
 TIME_LIMIT = {10: 2.3, 100: 1.2, 200: 1.2}
 """Seconds by level, enough for 1,000 calls of a client that does not block."""
 NAMES = {
@@ -28,9 +28,9 @@ NAMES = {
     "ours": "Broadsheet",
     "bare": "bare aiohttp",
 }
-AIMS = {"stock": 3, "threads": 6, "blocking": 35}
+AIMS = {"stock": 3, "threads": 6, "blocking": 35, "bare": 0.75}
 """Minimum ratio of our calls per second to the other client's, at `AIM_LEVEL` in flight."""
-AIM_LEVEL, AIM_LAG_MS = 100, 15
+AIM_LEVEL, AIM_LAG_MS = 100, 10
 
 Figures = dict[str, dict[int, dict[str, float]]]
 
@@ -61,7 +61,7 @@ def _row(name: str, level: int, figures: Figures) -> list[str]:
         NAMES[name],
         str(level),
         f"{at['calls_per_second']:,.0f}",
-        f"{own / at['calls_per_second']:.1f}",
+        f"{own / at['calls_per_second']:.2f}",
         f"{at['cpu_us_per_call']:,.0f}",
         *(f"{at[f'lag_{which}_ms']:,.{digits}f}" for which, digits in (("p50", 1), ("p99", 1), ("max", 0))),
         f"{at['threads']:.0f}",
@@ -77,7 +77,7 @@ def aims(figures: Figures) -> dict[str, Mapping[str, float | bool]]:
         ratio = own["calls_per_second"] / figures[name][AIM_LEVEL]["calls_per_second"]
         reached[f"times as many calls as: {NAMES[name]}"] = {"aim": aim, "got": ratio, "reached": ratio >= aim}
     lag = own["lag_p99_ms"]
-    reached["lag p99, ms, at most"] = {"aim": AIM_LAG_MS, "got": lag, "reached": lag < AIM_LAG_MS}
+    reached["lag p99, ms, at most"] = {"aim": AIM_LAG_MS, "got": lag, "reached": lag <= AIM_LAG_MS}
     return reached
 
 
@@ -94,7 +94,7 @@ def main() -> None:
     show(
         f"client: aims at {AIM_LEVEL} in flight",
         ["aim", "target", "measured", ""],
-        [[name, f"{a['aim']}", f"{a['got']:.1f}", verdict(bool(a["reached"]))] for name, a in results.items()],
+        [[name, f"{a['aim']}", f"{a['got']:.2f}", verdict(bool(a["reached"]))] for name, a in results.items()],
     )
     save("client", {"figures": figures, "aims": results})
 

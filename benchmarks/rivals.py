@@ -2,7 +2,7 @@
 
 Reads requests from standard input, one line of JSON each (`{"in_flight": 100, "calls": 500, "time_limit": 1.2}`), and
 prints one line of figures for each. Every rival reads the same row with the same query into the same `Task`, on uvloop
-like the service.
+and with loaded objects excluded from garbage collection, like the service.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.models.tasks import Task
 from app.persistence.tasks import RECORDS, TaskStateManager
+from app.process.gc_freeze import freeze_loaded_objects
 from benchmarks.processes import resident_mb
 from benchmarks.report import percentile
 from benchmarks.stub import TASK_ID
@@ -159,6 +160,7 @@ async def serve_requests(name: str, address: str) -> None:
     """Warm up, then serve requests from standard input until it ends."""
     async with RIVALS[name](address) as read:
         await measured(read, calls=10, in_flight=10, time_limit=10)
+        freeze_loaded_objects()
         while line := await asyncio.to_thread(sys.stdin.readline):
             print(json.dumps(await measured(read, **json.loads(line))), flush=True)
 

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-import httpx
 from supabase import AsyncClient, AsyncClientOptions, create_async_client
 
+from app.client.call import Transport
 from app.client.generic_model_cache import generic_model_cache
 from app.client.session import PostgrestSession
-from app.client.transport import CallCounters, build_timeout, build_transport
+from app.client.transport import CallCounters, build_transport
 from app.config import SupabaseSettings, is_legacy_jwt
 
 PLACEHOLDER_KEY = "placeholder.of.jwt-shape"
@@ -23,7 +23,7 @@ _RESPONSE_MODELS: Final = generic_model_cache()
 async def open_supabase(
     settings: SupabaseSettings,
     *,
-    transport: httpx.AsyncBaseTransport | None = None,
+    transport: Transport | None = None,
     counters: CallCounters | None = None,
 ) -> AsyncIterator[AsyncClient]:
     """Open the client, yield it, close it; `transport` (for tests) replaces the network.
@@ -37,7 +37,7 @@ async def open_supabase(
     client = await create_async_client(settings.supabase_url, key if legacy else PLACEHOLDER_KEY, options)
     if not legacy:
         _use_secret_key(client, key)
-    await _use_session(client, settings, build_transport(settings, transport, counters))
+    await _use_session(client, build_transport(settings, transport, counters))
     try:
         yield client
     finally:
@@ -55,10 +55,9 @@ def _use_secret_key(client: AsyncClient, key: str) -> None:
     client.options.headers.pop("Authorization", None)
 
 
-async def _use_session(client: AsyncClient, settings: SupabaseSettings, transport: httpx.AsyncBaseTransport) -> None:
+async def _use_session(client: AsyncClient, transport: Transport) -> None:
     """Replace the default session by ours: HTTP/1.1, our pool, explicit timeouts, retries, no redirects."""
     default = client.postgrest.session
     # postgrest-py uses only `request` and `aclose` of its session.
-    session = PostgrestSession(default.base_url, default.headers, transport, build_timeout(settings))
-    client.postgrest.session = session
+    client.postgrest.session = PostgrestSession(default.base_url, default.headers, transport)
     await default.aclose()

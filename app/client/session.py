@@ -6,13 +6,13 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
+from app.client.call import Call, Headers, Response, Transport
 from app.client.loop_throttle import LoopThrottle
 
-REQUEST_URL: Final = "request_url"
-"""The request extension with the URL as text: parsing it would take a seventh of a call's CPU time."""
-
-FUNCTIONS: Final = "rpc/"
+FUNCTIONS: Final = "/rpc/"
 """Prefix of the paths of functions; every other path is a table or view."""
 
 ENDS: Final = {b"[": b"]", b"{": b"}"}
@@ -35,19 +35,19 @@ class PostgrestSession:
     them.
     """
 
-    def __init__(
-        self, base_url: httpx.URL, headers: httpx.Headers, transport: httpx.AsyncBaseTransport, timeout: httpx.Timeout
-    ) -> None:
-        self._base_url = base_url
-        self._base = str(base_url)
-        self._headers = httpx.Headers(headers)
+    def __init__(self, base_url: httpx.URL, headers: httpx.Headers, transport: Transport) -> None:
+        self._base_url = str(base_url).rstrip("/")
+        self._headers = CIMultiDictProxy(CIMultiDict(headers.multi_items()))
+        self._json_headers = _with(self._headers, {"Content-Type": "application/json"})
         self._transport = transport
-        self._timeout = timeout.as_dict()
+        self._urls: dict[str, URL] = {}
         self._throttle = LoopThrottle()
         self._closed = False
 
-    async def request(self, method: str, url: str, **options: Any) -> httpx.Response:
-        """Send one request and read its response; `options` are postgrest-py's: `params`, `headers`, `json`.
+    async def request(
+        self, method: str, path: str, *, params: httpx.QueryParams, headers: httpx.Headers, json: Any
+    ) -> Response:
+        """Send one request and read its response; the arguments are those that postgrest-py passes.
 
         Raises `httpx.TransportError`, `httpx.HTTPStatusError` for an error that is not PostgREST's, and
         `UnreadableBody` for a success without the result that was requested.
@@ -55,20 +55,14 @@ class PostgrestSession:
         if self._closed:
             raise RuntimeError("The Supabase client is closed: use it inside `async with open_supabase(...)`.")
         await self._throttle.enter()
-        request = self._prepare(method, url, options)
-        response = await self._transport.handle_async_request(request)
+        response = await self._transport.send(self._prepare(method, path, params, headers, json))
         await self._throttle.enter()
-        response.request = request
-        await response.aread()
         if not response.is_success:
             refuse_unreadable_errors(response)
-            return response
-        if url.lstrip("/").startswith(FUNCTIONS):
-            response = result_of_function(response)
+        elif path.startswith(FUNCTIONS):
+            return result_of_function(response)
         elif method != "HEAD":
             require_rows(response)
-        # JSON is UTF-8 (RFC 8259, 8.1): detecting the charset costs more than reading the response.
-        response.encoding = "utf-8"
         return response
 
     async def aclose(self) -> None:
@@ -76,33 +70,41 @@ class PostgrestSession:
         self._closed = True
         await self._transport.aclose()
 
-    def _prepare(self, method: str, path: str, options: Mapping[str, Any]) -> httpx.Request:
-        """Build the request for the transport: `url` is the project's, `REQUEST_URL` has the full URL."""
-        headers = httpx.Headers(self._headers)
-        if own := options.get("headers"):
-            headers.update(own)
+    def _prepare(self, method: str, path: str, params: httpx.QueryParams, own: httpx.Headers, document: object) -> Call:
+        """Build the call; calls without headers of their own share those of the session."""
+        headers = self._headers
         content = b""
-        if (document := options.get("json")) is not None:
-            headers["Content-Type"] = "application/json"
+        if document is not None:
+            headers = self._json_headers
             content = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-        query = str(options.get("params") or "")
-        address = f"{self._base}{path.lstrip('/')}{'?' * bool(query)}{query}"
-        extensions = {"timeout": self._timeout, REQUEST_URL: address}
-        request = httpx.Request(
-            method, self._base_url, headers=headers, stream=httpx.ByteStream(content), extensions=extensions
-        )
-        request.read()
-        return request
+        if own:
+            headers = _with(headers, own)
+        url = self._url_of(path)
+        return Call(method, url.with_query(params.multi_items()) if params else url, headers, content)
+
+    def _url_of(self, path: str) -> URL:
+        """Return the URL of a table or function, parsed at its first use."""
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = URL(self._base_url + path, encoded=True)
+        return url
 
 
-def result_of_function(response: httpx.Response) -> httpx.Response:
+def _with(headers: Headers, more: Mapping[str, str]) -> Headers:
+    """Return `headers` with `more`, which replace those of the same name."""
+    merged = CIMultiDict(headers)
+    merged.update(more)
+    return CIMultiDictProxy(merged)
+
+
+def result_of_function(response: Response) -> Response:
     """Return the response to a function call with a JSON body, which is `RETURNED_VOID` for 204.
 
     postgrest-py reads an empty body as an empty list, and a body that is not JSON as a string. Raises `UnreadableBody`,
     or `ValueError` for a single value that is not JSON.
     """
     if response.status_code == HTTPStatus.NO_CONTENT:
-        return httpx.Response(HTTPStatus.OK, json=RETURNED_VOID, request=response.request)
+        return Response(HTTPStatus.OK, response.headers, json.dumps(RETURNED_VOID).encode(), response.request)
     end = ENDS.get(_first_byte(response))
     if end is None:
         json.loads(response.content)
@@ -111,7 +113,7 @@ def result_of_function(response: httpx.Response) -> httpx.Response:
     return response
 
 
-def require_rows(response: httpx.Response) -> None:
+def require_rows(response: Response) -> None:
     """Raise `UnreadableBody` for a successful response to a table query whose body is not a JSON array.
 
     postgrest-py reads an empty body as no rows, and fails with `AttributeError` for a body such as `null`.
@@ -122,14 +124,14 @@ def require_rows(response: httpx.Response) -> None:
         )
 
 
-def _first_byte(response: httpx.Response) -> bytes:
+def _first_byte(response: Response) -> bytes:
     first = response.content.lstrip()[:1]
     if not first:
         raise UnreadableBody(f"HTTP {response.status_code} with an empty body")
     return first
 
 
-def refuse_unreadable_errors(response: httpx.Response) -> None:
+def refuse_unreadable_errors(response: Response) -> None:
     """Raise `httpx.HTTPStatusError` for an error response that is not PostgREST's, such as a proxy's HTML page.
 
     postgrest-py loses the status of such a response, or fails with `AttributeError` if it is JSON but not an object.
@@ -139,8 +141,9 @@ def refuse_unreadable_errors(response: httpx.Response) -> None:
     except ValueError:
         body = None
     if not (isinstance(body, dict) and isinstance(body.get("code"), str)):
+        refused = response.to_httpx()
         raise httpx.HTTPStatusError(
             f"HTTP {response.status_code} with a body that is not PostgREST's: {response.text[:200]!r}",
-            request=response.request,
-            response=response,
+            request=refused.request,
+            response=refused,
         )

@@ -1,6 +1,6 @@
 """The HTTP transport of the Supabase client: aiohttp's connection pool, precise exceptions, retries, one deadline.
 
-`CallTransport` (a `RetryTransport` of httpx-retries) repeats the attempts of a call within one deadline. Below it,
+`CallTransport` repeats the attempts of a call within one deadline, with the waits of httpx-retries. Below it,
 `ErrorMappingTransport` makes one attempt and reads the whole response, so that a truncated body is retried like a lost
 connection.
 """
@@ -16,16 +16,12 @@ from io import BytesIO
 
 import aiohttp
 import httpx
-from httpx_retries import Retry, RetryTransport
-from yarl import URL
+from httpx_retries import Retry
+from multidict import CIMultiDict, CIMultiDictProxy
 
-from app.client.session import REQUEST_URL
+from app.client.call import Call, Response, Transport, TransportLayer
+from app.client.traced_calls import traced
 from app.config import SupabaseSettings
-from app.tracing.current import Attribute
-from app.tracing.http_client import server_of, traced
-
-RETRIED_METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
-"""All methods: every write of the service is idempotent."""
 
 CLOUDFLARE_ORIGIN_ERRORS = (520, 521, 522, 523, 524)
 """Statuses of Supabase's proxy while the project is unavailable or restarting."""
@@ -71,60 +67,37 @@ class CallCounters:
 
 def build_transport(
     settings: SupabaseSettings,
-    inner: httpx.AsyncBaseTransport | None = None,
+    network: Transport | None = None,
     counters: CallCounters | None = None,
-) -> httpx.AsyncBaseTransport:
-    """Build the client's transport; `inner` (for tests) replaces the network."""
+) -> Transport:
+    """Build the client's transport; `network` (for tests) makes its attempts."""
     retry = Retry(
         total=settings.supabase_retries,
-        allowed_methods=RETRIED_METHODS,
         status_forcelist=RETRIED_STATUSES,
         backoff_factor=FIRST_BACKOFF,
         backoff_jitter=0.5,
         max_backoff_wait=MAX_BACKOFF,
     )
-    network = UrlTransport(inner) if inner is not None else ErrorMappingTransport(settings.supabase_max_connections)
-    once = traced(network, _describe)
+    if network is None:
+        network = ErrorMappingTransport(settings.supabase_max_connections, settings.supabase_read_timeout)
+    once = traced(network)
     seconds = settings.supabase_call_timeout
     if counters is None:
         return CallTransport(once, retry, seconds)
     return CountingTransport(CallTransport(CountingTransport(once, counters.attempt), retry, seconds), counters.call)
 
 
-def build_timeout(settings: SupabaseSettings) -> httpx.Timeout:
-    """Timeouts of a single attempt, in seconds."""
-    return httpx.Timeout(settings.supabase_read_timeout, connect=CONNECT_TIMEOUT, pool=POOL_TIMEOUT)
+class CountingTransport(TransportLayer):
+    """Reports the outcome of each call."""
 
-
-def _describe(request: httpx.Request) -> dict[str, Attribute]:
-    """Return the attributes of a request's span: the table or function, never the query, which has values."""
-    address, _, _ = request.extensions[REQUEST_URL].partition("?")
-    _, _, template = address.partition("/rest/v1/")
-    return server_of(request.url) | {"url.full": address, "url.template": template}
-
-
-class _Wrapper(httpx.AsyncBaseTransport):
-    """A transport around another one."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
-        self._inner = inner
-
-    async def aclose(self) -> None:
-        """Close the inner transport."""
-        await self._inner.aclose()
-
-
-class CountingTransport(_Wrapper):
-    """Reports the outcome of each request."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport, count: Callable[[str], None]) -> None:
+    def __init__(self, inner: Transport, count: Callable[[str], None]) -> None:
         super().__init__(inner)
         self._count = count
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Forward `request`; raises the inner transport's errors."""
+    async def send(self, call: Call) -> Response:
+        """Forward `call`; raises the inner transport's errors."""
         try:
-            response = await self._inner.handle_async_request(request)
+            response = await self._inner.send(call)
         except BaseException as error:
             self._count(type(error).__name__)
             raise
@@ -132,68 +105,80 @@ class CountingTransport(_Wrapper):
         return response
 
 
-class UrlTransport(_Wrapper):
-    """Sets each request's `url` to its full URL, which other transports, such as httpx's own, use."""
+class CallTransport(TransportLayer):
+    """Makes a whole call: its attempts, the waits between them, and reading the responses, within `seconds`.
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Forward `request`; raises the inner transport's errors."""
-        request.url = httpx.URL(request.extensions[REQUEST_URL])
-        return await self._inner.handle_async_request(request)
+    It repeats every method, because every write of the service is idempotent.
+    """
 
-
-class CallTransport(RetryTransport):
-    """Makes a whole call: its attempts, the waits between them, and reading the responses, within `seconds`."""
-
-    def __init__(self, once: httpx.AsyncBaseTransport, retry: Retry, seconds: float) -> None:
-        super().__init__(transport=once, retry=retry)
+    def __init__(self, once: Transport, retry: Retry, seconds: float) -> None:
+        super().__init__(once)
+        self._retry = retry
         self._seconds = seconds
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send `request`; raises `httpx.ReadTimeout` after the deadline: the last attempt may have been applied."""
+    async def send(self, call: Call) -> Response:
+        """Send `call`; raises `httpx.ReadTimeout` after the deadline: the last attempt may have been applied."""
         deadline = asyncio.timeout(self._seconds)
         try:
             async with deadline:
-                return await super().handle_async_request(request)
+                return await self._send_repeatedly(call)
         except TimeoutError as error:
             if not deadline.expired():
                 raise
             raise httpx.ReadTimeout(f"no response within {self._seconds:g} s, retries included") from error
 
+    async def _send_repeatedly(self, call: Call) -> Response:
+        retry = self._retry
+        while True:
+            try:
+                response = await self._inner.send(call)
+            except httpx.HTTPError as error:
+                if retry.is_exhausted() or not retry.is_retryable_exception(error):
+                    raise
+                failure: httpx.Response | httpx.HTTPError = error
+            else:
+                if not retry.is_retryable_status_code(response.status_code) or retry.is_exhausted():
+                    return response
+                failure = response.to_httpx()
+            retry = retry.increment()
+            call.resends += 1
+            await retry.asleep(failure)
 
-class ErrorMappingTransport(httpx.AsyncBaseTransport):
-    """Sends a request once over aiohttp's pool and reads the whole response.
+
+class ErrorMappingTransport:
+    """Sends a call once over aiohttp's pool and reads the whole response.
 
     Its exceptions distinguish requests that were not sent (refused connection, failed name resolution, full pool) from
     those that may have been applied. After a crash of the database PostgREST responds to one request per connection
     with HTTP 400 and an empty code (https://github.com/PostgREST/postgrest/issues/4681): that counts as a disconnect.
     """
 
-    def __init__(self, max_connections: int) -> None:
+    def __init__(self, max_connections: int, read_timeout: float) -> None:
         self._max_connections = max_connections
+        self._timeout = aiohttp.ClientTimeout(
+            sock_connect=CONNECT_TIMEOUT, sock_read=read_timeout, connect=POOL_TIMEOUT
+        )
         self._session: aiohttp.ClientSession | None = None
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send `request`; raises the matching `httpx.TransportError`."""
+    async def send(self, call: Call) -> Response:
+        """Send `call`; raises the matching `httpx.TransportError`, or `httpx.DecodingError` for an unreadable body."""
         if self._session is None:
             self._session = self._open_session()
-        limits = request.extensions["timeout"]
-        timeout = aiohttp.ClientTimeout(
-            sock_connect=limits["connect"], sock_read=limits["read"], connect=limits["pool"]
-        )
         try:
-            async with self._session.request(
-                request.method,
-                URL(request.extensions[REQUEST_URL], encoded=True),
-                headers=request.headers.multi_items(),
-                data=_request_body(request.content),
+            received = await self._session.request(
+                call.method,
+                call.url,
+                headers=call.headers,
+                data=_request_body(call.content),
                 allow_redirects=False,
-                timeout=timeout,
-            ) as received:
-                body = await received.read()
+            )
+            # Reading to the end returns the connection to the pool; a failure or a cancellation closes it.
+            body = await received.read()
         except aiohttp.ClientError as error:
             raise _mapped_error(error) from error
-        response = httpx.Response(received.status, headers=received.raw_headers, content=body, request=request)
-        # The decoded body, because gateways in front of PostgREST compress larger bodies.
+        response = Response(received.status, received.headers, body, call)
+        if "Content-Encoding" in received.headers:
+            response = _decompressed(response)
         if received.status == HTTPStatus.BAD_REQUEST and _has_empty_code(response.content):
             raise httpx.RemoteProtocolError("HTTP 400 with an empty code: PostgREST lost its database connection")
         return response
@@ -207,8 +192,13 @@ class ErrorMappingTransport(httpx.AsyncBaseTransport):
         connector = aiohttp.TCPConnector(
             limit=self._max_connections, keepalive_timeout=KEEPALIVE, ssl=_trusted_certificates()
         )
-        # No cookies: a load balancer's cookie must not tie all calls to one of its machines.
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=self._timeout,
+            # No cookies: a load balancer's cookie must not tie all calls to one of its machines.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
 
 
 @cache
@@ -220,6 +210,14 @@ def _trusted_certificates() -> ssl.SSLContext:
 def _request_body(content: bytes) -> bytes | BytesIO | None:
     """Return the body for aiohttp: a large one as a stream, because in one piece it blocks the event loop."""
     return BytesIO(content) if len(content) > LARGE_BODY else content or None
+
+
+def _decompressed(response: Response) -> Response:
+    """Let httpx decode a body: gateways in front of PostgREST compress larger ones. Raises `httpx.DecodingError`."""
+    headers = CIMultiDict(response.headers)
+    decoded = httpx.Response(response.status_code, headers=list(headers.items()), content=response.content)
+    del headers["Content-Encoding"]
+    return Response(response.status_code, CIMultiDictProxy(headers), decoded.content, response.request)
 
 
 def _has_empty_code(body: bytes) -> bool:

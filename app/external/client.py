@@ -15,7 +15,7 @@ import httpx
 
 from app.errors import BroadsheetError
 from app.external.addresses import Resolve, is_public, resolve
-from app.tracing.http_client import server_of, traced
+from app.tracing.http_client import traced
 
 PUBLIC_ONLY: Final = {"public_only": True}
 """The extension of a request with an untrusted URL: it connects only to public addresses."""
@@ -58,7 +58,7 @@ async def open_external(
     untraced = ExternalTransport(
         resolve, network or httpcore.AnyIOBackend(), certificates or httpx.create_ssl_context()
     )
-    transport = traced(untraced, lambda request: server_of(request.url))
+    transport = traced(untraced)
     # A caller that accepts compressed responses says so, and inflates them in bounded pieces.
     plain = {"Accept-Encoding": "identity"}
     timeout = httpx.Timeout(20.0, connect=5.0)

@@ -1,6 +1,5 @@
 """How HTTP clients write spans: what a request's attributes are, and which requests carry the trace context."""
 
-from collections.abc import Callable, Mapping
 from typing import Final
 
 import httpx
@@ -12,18 +11,15 @@ PROPAGATED: Final = {"propagate_trace": True}
 
 _METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 
-Describe = Callable[[httpx.Request], Mapping[str, Attribute]]
-"""Returns attributes of a request, with `url.template` if it has one."""
 
-
-def traced(transport: httpx.AsyncBaseTransport, describe: Describe) -> httpx.AsyncBaseTransport:
+def traced(transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
     """Return `transport` with a span for each request; without traces `transport` itself."""
     spans = active_spans()
     if spans is None:
         return transport
     from app.tracing.http_spans import TracedTransport  # noqa: PLC0415  (only with traces)
 
-    return TracedTransport(transport, describe, spans)
+    return TracedTransport(transport, spans)
 
 
 def known_method(method: str) -> str:

@@ -2,22 +2,18 @@
 
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Final
 
 import httpx
 
-from app.tracing.http_client import Describe, known_method
+from app.tracing.http_client import known_method, server_of
 from app.tracing.spans import ActiveSpan, Spans, error_type_of, traceparent_of
-
-_RESENDS: Final = "trace_resends"
 
 
 class TracedTransport(httpx.AsyncBaseTransport):
     """Writes a span for each request, from its start until its response is read or closed."""
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, describe: Describe, spans: Spans) -> None:
+    def __init__(self, inner: httpx.AsyncBaseTransport, spans: Spans) -> None:
         self._inner = inner
-        self._describe = describe
         self._spans = spans
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -47,18 +43,7 @@ class TracedTransport(httpx.AsyncBaseTransport):
 
     def _start(self, request: httpx.Request) -> ActiveSpan | None:
         method = known_method(request.method)
-        span = self._spans.start_client(method, {"http.request.method": method})
-        if span is None:
-            return None
-        attributes = self._describe(request)
-        span.set(attributes)
-        if "url.template" in attributes:
-            span.span.update_name(f"{method} {attributes['url.template']}")
-        resends = request.extensions.get(_RESENDS, 0)
-        if resends:
-            span.set({"http.request.resend_count": resends})
-        request.extensions[_RESENDS] = resends + 1
-        return span
+        return self._spans.start_client(method, {"http.request.method": method, **server_of(request.url)})
 
 
 class _TracedBody(httpx.AsyncByteStream):

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 from supabase import AsyncClient
 
 from app.api.models import DigestView
+from app.client.call import Call, Response
 from app.client.factory import open_supabase
 from app.client.transport import ErrorMappingTransport
 from app.models.tasks import Task
@@ -18,27 +19,24 @@ from tests.contract.write_scenarios import SCENARIOS
 from tests.support.database_reset import database_reset
 from tests.support.schema_cache import schema_is_read
 from tests.support.stack_process import settings_for
+from tests.support.tasks import READ_TIMEOUT
 
 FREE = frozenset({"payload", "result", "value", "counts", "errors", "not_configured", "kept"})
 """Fields with arbitrary content."""
 
 
-class AddingTransport(httpx.AsyncBaseTransport):
+class AddingTransport(ErrorMappingTransport):
     """Adds an unknown field to every row of every response, as a later schema would."""
 
     def __init__(self) -> None:
-        self._inner = ErrorMappingTransport(20)
+        super().__init__(20, read_timeout=READ_TIMEOUT)
         self.added = 0
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._inner.handle_async_request(request)
+    async def send(self, call: Call) -> Response:
+        response = await super().send(call)
         if not response.content:
             return response
-        body = json.dumps(self._widened(json.loads(response.content))).encode()
-        return httpx.Response(response.status_code, headers={"content-type": "application/json"}, content=body)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+        return replace(response, content=json.dumps(self._widened(response.json())).encode())
 
     def _widened(self, value: Any) -> Any:
         match value:

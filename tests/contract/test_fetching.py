@@ -12,6 +12,7 @@ import httpx
 import pytest
 from supabase import AsyncClient
 
+from app.client.call import Call, Response
 from app.client.factory import open_supabase
 from app.client.transport import ErrorMappingTransport
 from app.days import utc_today
@@ -33,7 +34,7 @@ from tests.contract.scripted_sources import GOOD, Scripted, quiet
 from tests.support.scripted_server import ScriptedServer, Step
 from tests.support.source_responses import redirect, reply
 from tests.support.stack_process import settings_for
-from tests.support.tasks import DAY, create, record
+from tests.support.tasks import DAY, READ_TIMEOUT, create, record
 from worker.handlers.callback import CallbackHandler
 from worker.handlers.digest import DigestHandler
 from worker.handlers.fetch import FetchHandler
@@ -138,19 +139,16 @@ async def test_one_source_error_is_raised_when_all_sources_fail(client: AsyncCli
         await service(client, *sources).fetch(DAY, TASK, quiet, timedelta(0))
 
 
-class Breaking(httpx.AsyncBaseTransport):
+class Breaking(ErrorMappingTransport):
     """Fails when it saves articles."""
 
     def __init__(self) -> None:
-        self._inner = ErrorMappingTransport(5)
+        super().__init__(5, read_timeout=READ_TIMEOUT)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/save_articles"):
-            raise httpx.ConnectError("gone", request=request)
-        return await self._inner.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+    async def send(self, call: Call) -> Response:
+        if call.url.path.endswith("/save_articles"):
+            raise httpx.ConnectError("gone")
+        return await super().send(call)
 
 
 async def test_a_supabase_failure_is_raised_as_such(

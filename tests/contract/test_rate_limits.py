@@ -15,6 +15,7 @@ from app.config import SupabaseSettings
 from app.errors import SourceBusy, SupabaseUnavailable
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.sources.rate_limiter import RateLimiter
+from tests.support.mocked_supabase import MockedSupabase
 
 INTERVAL, HOLD = 0.2, 30.0
 
@@ -131,14 +132,14 @@ async def test_a_cancelled_request_releases_its_permit(client: AsyncClient) -> N
 
 
 async def test_without_the_database_a_process_limits_its_own_rate() -> None:
-    def refuse(request: httpx.Request) -> httpx.Response:
+    async def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("nobody there", request=request)
 
     settings = SupabaseSettings.model_validate(
         {"supabase_url": "http://127.0.0.1:9", "supabase_key": "sb_secret_x", "supabase_retries": 0}
     )
     began: list[float] = []
-    async with open_supabase(settings, transport=httpx.MockTransport(refuse)) as client:
+    async with open_supabase(settings, transport=MockedSupabase(refuse)) as client:
         with pytest.raises(SupabaseUnavailable):
             await take(client)
         limiter = RateLimiter(INTERVAL, permits=DistributedRateLimiter(client))

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
-import httpx
 import pytest
 from supabase import AsyncClient
 
+from app.client.call import Call, Response
 from app.client.factory import open_supabase
 from app.client.transport import ErrorMappingTransport
 from app.models.articles import Article, ArticleKind
@@ -17,28 +18,25 @@ from app.persistence.editions import Editions
 from app.persistence.readers import Readers
 from embedded.stack import Ready
 from tests.support.stack_process import settings_for
-from tests.support.tasks import DAY
+from tests.support.tasks import DAY, READ_TIMEOUT
 
 MAX_ROWS = 7
 
 
-class TrimmingTransport(httpx.AsyncBaseTransport):
+class TrimmingTransport(ErrorMappingTransport):
     """Truncates each list in a response to the row limit without a warning, like PostgREST."""
 
     def __init__(self) -> None:
-        self._inner = ErrorMappingTransport(20)
+        super().__init__(20, read_timeout=READ_TIMEOUT)
         self.trimmed = 0
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._inner.handle_async_request(request)
-        rows = json.loads(response.content) if request.method == "GET" else None
+    async def send(self, call: Call) -> Response:
+        response = await super().send(call)
+        rows = response.json() if call.method == "GET" else None
         if not isinstance(rows, list) or len(rows) <= MAX_ROWS:
             return response
         self.trimmed += 1
-        return httpx.Response(response.status_code, json=rows[:MAX_ROWS])
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+        return replace(response, content=json.dumps(rows[:MAX_ROWS]).encode())
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import asyncpg
 import httpx
 from supabase import AsyncClient
 
+from app.client.call import Call, Response
 from app.client.transport import ErrorMappingTransport
 from app.models.tasks import Task, TaskKind
 from app.persistence.outcomes import Lease, Outcome
@@ -18,30 +19,29 @@ from app.persistence.tasks import TaskStateManager
 
 LEASE = timedelta(seconds=30)
 SOON = timedelta(0)
+READ_TIMEOUT = 30.0
+"""Seconds; generous, because no test may fail on a slow machine."""
 DAY = date(2026, 3, 4)
 JWT_SECRET = "c" * 40
 """The JWT secret of the contract tests' emulator, with which they can sign in any user."""
 
 
-class LosingTransport(httpx.AsyncBaseTransport):
+class LosingTransport(ErrorMappingTransport):
     """Loses the first response to every request that is no repetition: the write is applied, unknown to the client."""
 
     def __init__(self) -> None:
-        self._inner = ErrorMappingTransport(20)
+        super().__init__(20, read_timeout=READ_TIMEOUT)
         self._lost: set[tuple[str, str, bytes]] = set()
         self.lost = 0
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._inner.handle_async_request(request)
-        this = (request.method, str(request.url), request.content)
+    async def send(self, call: Call) -> Response:
+        response = await super().send(call)
+        this = (call.method, str(call.url), call.content)
         if this not in self._lost:
             self._lost.add(this)
             self.lost += 1
             raise httpx.ReadError("the answer was lost")
         return response
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
 
 class Claimer:

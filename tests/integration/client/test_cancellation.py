@@ -57,8 +57,8 @@ async def test_random_cancellation_leaves_no_connection_in_use(
     server = await start_server(slow_response)
     # Generous: no assertion here may fail because a machine is slow.
     monkeypatch.setattr("app.client.transport.POOL_TIMEOUT", 30)
-    patience: dict[str, object] = {"supabase_read_timeout": 30, "supabase_call_timeout": 60}
-    transport = WatchedTransport(CONNECTIONS)
+    patience: dict[str, object] = {"supabase_call_timeout": 60}
+    transport = WatchedTransport(CONNECTIONS, read_timeout=30)
     chance, places = random.Random(20260101), asyncio.Semaphore(IN_FLIGHT)
     async with open_supabase(make_settings(server.url, **patience), transport=transport) as client:
         finished = await asyncio.gather(*(read_and_maybe_cancel(client, chance, places) for _ in range(REQUESTS)))

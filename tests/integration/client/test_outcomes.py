@@ -255,6 +255,13 @@ async def test_retry_after_is_respected(status: int, start_server: StartServer, 
     assert second - first >= 1.0
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_compressed_rows_are_read(coding: str, start_server: StartServer, make_settings: MakeSettings) -> None:
+    server = await start_server(compressed(200, [{"id": 1}], coding))
+    async with open_supabase(make_settings(server.url)) as client:
+        assert await read(client) == [{"id": 1}]
+
+
 async def test_status_204_means_a_void_function(start_server: StartServer, make_settings: MakeSettings) -> None:
     server = await start_server(send(b"HTTP/1.1 204 No Content\r\n\r\n"))
     async with open_supabase(make_settings(server.url)) as client:

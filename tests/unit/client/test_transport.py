@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -9,23 +10,22 @@ import aiohttp
 import httpx
 import pytest
 import respx
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from app.client.call import Call
 from app.client.factory import open_supabase
-from app.client.session import REQUEST_URL
-from app.client.transport import CallCounters, CountingTransport, ErrorMappingTransport, build_timeout
+from app.client.transport import CallCounters, CountingTransport, ErrorMappingTransport
 from app.config import SupabaseSettings
+from tests.support.mocked_supabase import MockedSupabase
 
 URL_, KEY = "http://project.test", "sb_secret_x"
+HEADERS = CIMultiDictProxy(CIMultiDict([("x", "1"), ("x", "2")]))
+CALL = Call("POST", URL(f"{URL_}/a%2Fb?c=%2C", encoded=True), HEADERS)
 
 
 def settings(**changes: object) -> SupabaseSettings:
     return SupabaseSettings.model_validate({"supabase_url": URL_, "supabase_key": KEY} | changes)
-
-
-def test_each_attempt_has_three_timeouts() -> None:
-    timeout = build_timeout(settings(supabase_read_timeout=2)).as_dict()
-    assert (timeout["connect"], timeout["read"], timeout["pool"]) == (3.0, 2.0, 5.0)
 
 
 @pytest.mark.parametrize(("chance", "waits"), [(0, [0.1, 0.2, 0.4, 0.8, 1.6]), (1, [0.2, 0.4, 0.8, 1.6, 2.0])])
@@ -42,9 +42,7 @@ async def test_retries_wait_longer_each_time_with_jitter(
     monkeypatch.setattr("random.uniform", lambda least, most: (least, most)[chance])
     router = respx.Router()
     router.route().respond(503, json={"message": "later"})
-    async with open_supabase(
-        settings(supabase_retries=5), transport=httpx.MockTransport(router.async_handler)
-    ) as client:
+    async with open_supabase(settings(supabase_retries=5), transport=MockedSupabase(router.async_handler)) as client:
         with pytest.raises(httpx.HTTPStatusError):
             await client.table("items").select("*").execute()
     assert (waited, len(router.calls)) == (waits, 6)
@@ -70,7 +68,7 @@ async def test_calls_and_attempts_are_counted_by_outcome(
     counted: tuple[list[str], list[str]] = ([], [])
     counters = CallCounters(call=counted[0].append, attempt=counted[1].append)
     once = settings(supabase_retries=1)
-    transport = httpx.MockTransport(router.async_handler)
+    transport = MockedSupabase(router.async_handler)
     async with open_supabase(once, transport=transport, counters=counters) as client:
         await asyncio.gather(client.table("items").select("*").execute(), return_exceptions=True)
     assert counted == (calls, attempts)
@@ -83,9 +81,7 @@ async def test_a_call_that_times_out_is_counted() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await CountingTransport(httpx.MockTransport(gone), counted.append).handle_async_request(
-            httpx.Request("GET", URL_)
-        )
+        await CountingTransport(MockedSupabase(gone), counted.append).send(CALL)
     assert counted == ["CancelledError"]
 
 
@@ -102,17 +98,12 @@ class Session:
         self.opened = options
         return self
 
-    def request(self, method: str, url: URL, **options: Any) -> Any:
+    async def request(self, method: str, url: URL, **options: Any) -> Any:
         self.sent = {"method": method, "url": str(url), **options}
         raise self._error
 
     async def close(self) -> None:
         self.closed += 1
-
-
-def attempt(content: bytes) -> httpx.Request:
-    extensions = {"timeout": {"connect": 1.0, "read": 2.0, "pool": 3.0}, REQUEST_URL: f"{URL_}/a%2Fb?c=%2C"}
-    return httpx.Request("POST", URL_, headers=[("x", "1"), ("x", "2")], content=content, extensions=extensions)
 
 
 Send = Callable[[Exception, bytes], Awaitable[tuple[Session, httpx.TransportError]]]
@@ -121,10 +112,10 @@ Send = Callable[[Exception, bytes], Awaitable[tuple[Session, httpx.TransportErro
 @pytest.fixture
 def send(monkeypatch: pytest.MonkeyPatch) -> Send:
     async def sent(error: Exception, content: bytes) -> tuple[Session, httpx.TransportError]:
-        session, transport = Session(error), ErrorMappingTransport(7)
+        session, transport = Session(error), ErrorMappingTransport(7, read_timeout=2.0)
         monkeypatch.setattr(aiohttp, "ClientSession", session.open)
         with pytest.raises(httpx.TransportError) as raised:
-            await transport.handle_async_request(attempt(content))
+            await transport.send(replace(CALL, content=content))
         await transport.aclose()
         return session, raised.value
 
@@ -141,10 +132,10 @@ async def test_a_session_keeps_no_cookies_and_limits_connections(send: Send) -> 
 
 async def test_aiohttp_gets_every_limit_and_follows_no_redirect(send: Send) -> None:
     session, _ = await send(aiohttp.ClientError(), b"{}")
-    assert session.sent["timeout"] == aiohttp.ClientTimeout(sock_connect=1.0, sock_read=2.0, connect=3.0)
+    assert session.opened["timeout"] == aiohttp.ClientTimeout(sock_connect=3.0, sock_read=2.0, connect=5.0)
     assert session.sent["allow_redirects"] is False
     assert (session.sent["method"], session.sent["url"]) == ("POST", f"{URL_}/a%2Fb?c=%2C")
-    assert [value for name, value in session.sent["headers"] if name == "x"] == ["1", "2"]
+    assert session.sent["headers"].getall("x") == ["1", "2"]
 
 
 @pytest.mark.parametrize(("size", "kind"), [(0, type(None)), (1, bytes), (2**20, bytes), (2**20 + 1, BytesIO)])

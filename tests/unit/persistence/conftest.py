@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 import respx
 from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
+from tests.support.mocked_supabase import MockedSupabase
 
 
 @pytest.fixture
@@ -21,5 +21,5 @@ async def client(router: respx.Router) -> AsyncIterator[AsyncClient]:
     settings = SupabaseSettings.model_validate(
         {"supabase_url": "http://project.test", "supabase_key": "sb_secret_x", "supabase_retries": 0}
     )
-    async with open_supabase(settings, transport=httpx.MockTransport(router.async_handler)) as client:
+    async with open_supabase(settings, transport=MockedSupabase(router.async_handler)) as client:
         yield client

@@ -5,7 +5,7 @@ import json
 from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -136,7 +136,9 @@ class FakeClient:
     def __init__(self, rows: list[dict[str, Any]]) -> None:
         self.rows = rows
 
-    def __getattr__(self, _name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
         return lambda *_arguments, **_options: self
 
     async def execute(self) -> SimpleNamespace:
@@ -147,6 +149,18 @@ async def test_a_fake_client_of_a_few_lines_suffices() -> None:
     assert (await TaskStateManager(cast(AsyncClient, FakeClient([RECORD]))).get_task(TASK)).task_id == TASK
     with pytest.raises(TaskNotFound):
         await TaskStateManager(cast(AsyncClient, FakeClient([]))).get_task(TASK)
+
+
+async def test_a_read_of_a_task_does_not_change_the_next(client: AsyncClient, router: respx.Router) -> None:
+    router.get("/task_records").respond(200, json=[RECORD])
+    tasks, other = TaskStateManager(client), uuid4()
+    for task_id, owner in [(TASK, "web"), (other, None)]:
+        await tasks.get_task(task_id, owner=owner)
+    parameters = [call.request.url.params.multi_items() for call in router.calls]
+    assert parameters == [
+        [("select", "*"), ("task_id", f"eq.{TASK}"), ("owner", "eq.web"), ("limit", "1")],
+        [("select", "*"), ("task_id", f"eq.{other}"), ("limit", "1")],
+    ]
 
 
 async def test_each_action_on_deliveries_has_its_own_id(client: AsyncClient, router: respx.Router) -> None:

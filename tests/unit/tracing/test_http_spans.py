@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from app.tracing.current import active_spans
-from app.tracing.http_client import PROPAGATED, server_of, traced
+from app.tracing.http_client import PROPAGATED, traced
 from tests.support.spans import recorded_spans
 
 URL = "https://user:pass@hooks.example/secret?token=secret"
@@ -48,7 +48,7 @@ async def send(server: Server, request: httpx.Request | None = None) -> httpx.Re
     """Send a request in a recorded trace, read its response and close it, as httpx's client does."""
     spans = active_spans()
     assert spans is not None
-    transport = traced(server, lambda sent: server_of(sent.url))
+    transport = traced(server)
     with spans.server("POST", None):
         response = await transport.handle_async_request(request or httpx.Request("GET", URL))
         try:
@@ -60,7 +60,7 @@ async def send(server: Server, request: httpx.Request | None = None) -> httpx.Re
 
 def test_without_traces_a_transport_stays_as_it_is() -> None:
     server = Server()
-    assert traced(server, lambda _: {}) is server
+    assert traced(server) is server
 
 
 async def test_a_request_has_its_server_and_no_path() -> None:
@@ -97,20 +97,6 @@ async def test_a_body_that_breaks_off_is_an_error() -> None:
     assert recorded.one("GET").attributes["error.type"] == "httpx.ReadError"
 
 
-async def test_a_repetition_has_its_number() -> None:
-    with recorded_spans() as recorded:
-        request = httpx.Request("GET", URL)
-        server = Server(httpx.Response(503, stream=Body()), httpx.Response(200, stream=Body()))
-        transport = traced(server, lambda sent: server_of(sent.url))
-        spans = active_spans()
-        assert spans is not None
-        with spans.server("POST", None):
-            for _ in range(2):
-                await (await transport.handle_async_request(request)).aread()
-    counts = [span.attributes.get("http.request.resend_count") for span in recorded.spans if span.name == "GET"]
-    assert counts == [None, 1]
-
-
 async def test_only_chosen_requests_carry_the_context() -> None:
     chosen = httpx.Request("POST", URL, extensions=dict(PROPAGATED))
     with recorded_spans() as recorded:
@@ -126,5 +112,5 @@ async def test_only_chosen_requests_carry_the_context() -> None:
 async def test_closing_closes_the_transport() -> None:
     server = Server()
     with recorded_spans():
-        await traced(server, lambda _: {}).aclose()
+        await traced(server).aclose()
     assert server.closed
