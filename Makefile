@@ -14,7 +14,7 @@ $(foreach name,$(VARIABLES),$(if $(filter undefined,$(origin $(name))),,$(eval o
 NO_GLOB := set -f;
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock wheels format check test test-alone mutants boot-check image-check openapi alerts settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting bench-imports bench-traces soak soak-mails try-upgrade clean
+.PHONY: help install lock wheels format check test test-alone mutants boot-check image-check openapi alerts settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-morning bench-emulator bench-waiting bench-imports bench-traces soak soak-mails try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -129,6 +129,9 @@ bench-mail: $(STAMP) ## CPU time per mail, and its longest step on the event loo
 
 bench-schedule: $(STAMP) ## Ten thousand readers due in one minute: calls, seconds, CPU time of PostgreSQL
 	$(BIN)/python -m benchmarks.schedule
+
+bench-morning: $(STAMP) ## Ten thousand readers due in one minute, mailed over SMTP: seconds, CPU time of all processes; READERS=1000
+	$(BIN)/python -m benchmarks.morning $${READERS:+--readers="$$READERS"}
 
 bench-ranking: $(STAMP) ## Quality and CPU time of the ranking; DATA=folder of labelled readers (none are bundled), WINDOWS=3 joins windows
 	$(BIN)/python -m benchmarks.ranking

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from app.config import SupabaseSettings
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = ("app.main", "app.__main__", "worker.__main__")
+MODULES = ("app.main", "app.server", "worker.main")
 LIBRARIES = (
     *("supabase", "realtime", "postgrest", "gotrue", "storage3", "supafunc"),
     *("httpx", "httpx_retries", "aiohttp", "uvicorn", "uvloop"),
@@ -116,6 +116,14 @@ def check_openapi() -> str:
     return f"{len(create_app().openapi()['paths'])} paths described"
 
 
+def check_templates() -> str:
+    """Check that every page's template compiles; a process compiles it when it renders the page for the first time."""
+    from app.pages.rendering import PageRenderer
+    from app.pages.static_files import StaticFiles
+
+    return f"{PageRenderer(StaticFiles()).compile_all()} templates compiled"
+
+
 def check_schema() -> str:
     """Check that the configured database has the schema that this code needs."""
     from app.config import SupabaseSettings, load_settings
@@ -134,6 +142,7 @@ def run_checks(lock: Path, *, files: bool = False, schema: bool = False) -> list
         "asyncio": check_asyncio,
         "client": check_client,
         "openapi": check_openapi,
+        "templates": check_templates,
         **({"schema": check_schema} if schema else {}),
     }
     return [_run(name, check) for name, check in checks.items()]

@@ -21,7 +21,6 @@ from app.models.articles import Article, EditionStatus
 from app.models.digests import AnalysisMethod, Digest, DigestItem
 from app.models.profiles import MAX_ITEMS, Profile
 from app.persistence.deliveries import MailParts
-from app.persistence.digests import StoredDigest
 from benchmarks.digest import edition
 from benchmarks.loop_steps import loop_steps
 from benchmarks.report import save, show, verdict
@@ -67,7 +66,7 @@ def parts(papers: int, news: int) -> MailParts:
         name="Ada",
         email="ada@example.org",
         link_generation=1,
-        digest=StoredDigest(digest=digest.model_dump(mode="json"), page=""),
+        digest=digest.model_dump(mode="json"),
     )
 
 

@@ -1,32 +1,35 @@
-"""Start: seconds from exec to ready, and memory of each process, which must fit the smallest machines."""
+"""Start: seconds from exec to ready, and memory of each process, which must fit the smallest machines.
+
+A one-shot run with nothing to do (`python -m worker --once`) is measured from exec to exit, against the emulator.
+"""
 
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
 
-from benchmarks.processes import child, resident_mb
+from benchmarks.processes import child, emulator, resident_mb
 from benchmarks.report import ROOT, save, show, verdict
 from benchmarks.stub import running
 from embedded.loopback import free_port
 
 REPEATS = 3
-AIM_READY_S, AIM_MEMORY_MB = 1.5, 120
+AIM_READY_S, AIM_ONCE_S, AIM_MEMORY_MB = 1.0, 1.5, 120
 POLL = 0.005
 PROCESSES = (("API", "app", "PORT", "/readyz"), ("worker", "worker", "WORKER_PORT", "/healthz"))
 
 
-def environment(address: str) -> dict[str, str]:
+def environment(address: str, key: str = "legacy.jwt.key") -> dict[str, str]:
     """The settings that both processes need, without this machine's environment."""
     return {
         "PATH": os.environ["PATH"],
         "SUPABASE_URL": address,
-        "SUPABASE_KEY": "legacy.jwt.key",
+        "SUPABASE_KEY": key,
         "API_KEYS": "benchmark-key-0123456789",
         "ENVIRONMENT": "production",
         "DAILY_FETCH_AT": "off",
@@ -54,11 +57,19 @@ def started(module: str, variable: str, path: str, address: str) -> tuple[float,
         return time.perf_counter() - begin, resident_mb(process.pid)
 
 
-def boot_check() -> float:
-    """The seconds of the boot check."""
+def seconds_of(*command: str, env: Mapping[str, str] | None = None) -> float:
+    """The seconds of `python -m command`, from exec to exit. Raises `CalledProcessError` if it fails."""
     begin = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "app.boot"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
+    subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=env, check=True, stdout=quiet, stderr=quiet)
     return time.perf_counter() - begin
+
+
+def one_shot_runs() -> list[float]:
+    """The seconds of each one-shot run without readers, on a project that runs already."""
+    with emulator() as ready:
+        env = environment(ready.url, ready.secret_key)
+        return [seconds_of("worker", "--once", env=env) for _ in range(REPEATS)]
 
 
 def measure() -> dict[str, Any]:
@@ -74,11 +85,12 @@ def measure() -> dict[str, Any]:
                 seconds, megabytes = started(module, variable, path, address)
                 ready[name].append(seconds)
                 memory[name].append(megabytes)
-            checks.append(boot_check())
+            checks.append(seconds_of("app.boot"))
     median: Callable[[list[float]], float] = statistics.median
     return {
         "ready_seconds": {name: median(values) for name, values in ready.items()},
         "memory_mb": {name: median(values) for name, values in memory.items()},
+        "once_seconds": median(one_shot_runs()),
         "boot_check_seconds": median(checks),
     }
 
@@ -86,10 +98,10 @@ def measure() -> dict[str, Any]:
 def main() -> None:
     """Measure, print and save."""
     measured = measure()
-    ready, memory = measured["ready_seconds"], measured["memory_mb"]
+    ready, memory, once = measured["ready_seconds"], measured["memory_mb"], measured["once_seconds"]
     show(
         f"start: medians of {REPEATS}",
-        ["process", "ready, s", "", "memory, MB", ""],
+        ["process", "ready (or ended), s", "", "memory, MB", ""],
         [
             [
                 name,
@@ -100,7 +112,10 @@ def main() -> None:
             ]
             for name in ready
         ]
-        + [["boot check", f"{measured['boot_check_seconds']:.2f}", "", "", ""]],
+        + [
+            ["worker --once, nothing to do", f"{once:.2f}", verdict(once < AIM_ONCE_S), "", ""],
+            ["boot check", f"{measured['boot_check_seconds']:.2f}", "", "", ""],
+        ],
     )
     save("start", measured)
 

@@ -1,7 +1,7 @@
 """Limits of a connection: the size of a request's head, and timeouts for receiving requests and sending responses.
 
 uvicorn's httptools protocol has none of them. This subclass adds them in the methods that asyncio and the parser call;
-`app/__main__.py` passes it to uvicorn.
+`app/server.py` passes it to uvicorn.
 """
 
 import asyncio

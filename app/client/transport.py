@@ -7,10 +7,8 @@ connection.
 
 import asyncio
 import json
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from http import HTTPStatus
 from io import BytesIO
 
@@ -19,6 +17,7 @@ import httpx
 from httpx_retries import Retry
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from app.certificates import trusted_certificates
 from app.client.call import Call, Response, Transport, TransportLayer
 from app.client.traced_calls import traced
 from app.config import SupabaseSettings
@@ -190,7 +189,7 @@ class ErrorMappingTransport:
 
     def _open_session(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            limit=self._max_connections, keepalive_timeout=KEEPALIVE, ssl=_trusted_certificates()
+            limit=self._max_connections, keepalive_timeout=KEEPALIVE, ssl=trusted_certificates()
         )
         return aiohttp.ClientSession(
             connector=connector,
@@ -199,12 +198,6 @@ class ErrorMappingTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
-
-
-@cache
-def _trusted_certificates() -> ssl.SSLContext:
-    """Return httpx's certificates. Loading takes 50 ms, so they are cached."""
-    return httpx.create_ssl_context()
 
 
 def _request_body(content: bytes) -> bytes | BytesIO | None:

@@ -18,7 +18,7 @@ _SPACE: Final = re.compile(r"/\*.*?\*/|\s+(?=[{};])|(?<=[{};,])\s+|(?<=:)\s+", r
 
 
 class DigestRenderer:
-    """Renders digests. The constructor compiles the templates once."""
+    """Renders digests. The first one compiles the templates."""
 
     def __init__(self) -> None:
         environment = Environment(
@@ -30,7 +30,7 @@ class DigestRenderer:
             auto_reload=False,
         )
         environment.filters |= FILTERS
-        self._template = environment.get_template("digest.html.j2")
+        self._environment = environment
         style, at, media = _SPACE.sub("", (TEMPLATES / "digest.css").read_text(encoding="utf-8")).partition("@media")
         self._style, self._media = Markup(style), Markup(at + media)  # noqa: S704  (the project's own files)
 
@@ -41,7 +41,7 @@ class DigestRenderer:
         """
         items = (*digest.papers, *digest.news)
         by_model = sum(item.analysis is AnalysisMethod.MODEL for item in items)
-        pieces = self._template.generate(
+        pieces = self._environment.get_template("digest.html.j2").generate(
             digest=digest,
             style=self._style,
             media=self._media,

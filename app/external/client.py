@@ -13,6 +13,7 @@ from typing import Any, Final, NewType
 import httpcore
 import httpx
 
+from app.certificates import trusted_certificates
 from app.errors import BroadsheetError
 from app.external.addresses import Resolve, is_public, resolve
 from app.tracing.http_client import traced
@@ -55,9 +56,7 @@ async def open_external(
 
     `network` (for tests) replaces the real network; `certificates` are the trusted ones, by default httpx's.
     """
-    untraced = ExternalTransport(
-        resolve, network or httpcore.AnyIOBackend(), certificates or httpx.create_ssl_context()
-    )
+    untraced = ExternalTransport(resolve, network or httpcore.AnyIOBackend(), certificates or trusted_certificates())
     transport = traced(untraced)
     # A caller that accepts compressed responses says so, and inflates them in bounded pieces.
     plain = {"Accept-Encoding": "identity"}

@@ -9,12 +9,17 @@ from email.header import Header
 from email.headerregistry import AddressHeader, HeaderRegistry
 from email.message import EmailMessage
 from email.policy import EmailPolicy
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 _LINE: Final = 76
 # These headers are not folded, because programs expect them on one line (RFC 5322: at most 998 octets).
 _WHOLE: Final = frozenset(["list-unsubscribe", "list-unsubscribe-post", "list-id", "message-id"])
+# These have the same value in most mails of a process; to parse and fold them took a quarter of a mail's time.
+_REPEATED: Final = frozenset(
+    ["auto-submitted", "content-transfer-encoding", "content-type", "list-id", "list-unsubscribe-post", "mime-version"]
+)
+_MAX_REPEATED: Final = 64
 _PHRASE: Final = re.compile(r"[A-Za-z0-9 !#$%&'*+/^_`{|}~-]*")
 
 
@@ -46,7 +51,26 @@ class MailPolicy(EmailPolicy):
 
     def fold_binary(self, name: str, value: Any) -> bytes:
         """Return the same as bytes."""
-        return self.fold(name, value).encode("ascii")
+        return _folded(name, value) if name.lower() in _REPEATED else self.fold(name, value).encode("ascii")
+
+    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
+        """Return the name and the parsed header. Raises `ValueError` for a value of several lines."""
+        if name.lower() in _REPEATED and isinstance(value, str):
+            return name, _parsed(name, value)
+        return super().header_store_parse(name, value)
+
+
+_POLICY: Final = MailPolicy()
+
+
+@lru_cache(maxsize=_MAX_REPEATED)
+def _parsed(name: str, value: str) -> Any:
+    return EmailPolicy.header_store_parse(_POLICY, name, value)[1]
+
+
+@lru_cache(maxsize=_MAX_REPEATED)
+def _folded(name: str, value: str) -> bytes:
+    return _POLICY.fold(name, value).encode("ascii")
 
 
 def _mailbox(name: str, address: str, header: str) -> str:

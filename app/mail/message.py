@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage, MIMEPart
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 from uuid import UUID
 
 from app.config.mail_address import Mailbox
@@ -80,7 +81,7 @@ def _head(mail: Mail) -> EmailMessage:
     if mail.date.tzinfo is None:
         raise ValueError(f"the mail's date {mail.date} has no time zone")
     message = EmailMessage(policy=_POLICY)
-    message["From"] = _address(mail.sender)
+    message["From"] = _from(mail.sender)
     message["To"] = _address(mail.recipient)
     message["Subject"] = _line(mail.subject, MAX_SUBJECT)
     message["Date"] = mail.date
@@ -109,6 +110,12 @@ def _unsubscribe_link(link: str) -> str:
     if checked is None or len(checked) > 900:  # noqa: PLR2004  (a header line has at most 998)
         raise ValueError("the unsubscribe link is not a mailto: or http(s) URL of at most 900 characters")
     return checked
+
+
+@lru_cache(maxsize=16)
+def _from(sender: Mailbox) -> Any:
+    """Return the parsed header: all mails of a process have the same sender."""
+    return _POLICY.header_factory("From", _address(sender))
 
 
 def _address(mailbox: Mailbox) -> Address:

@@ -48,6 +48,6 @@ def error_page() -> ErrorPage:
 
 @cache
 def _loaded() -> tuple[StaticFiles, PageRenderer]:
-    """Read files and templates once per process. This is three quarters of the time to build an application."""
+    """Read the static files and open the templates once per process, not for each application."""
     static = StaticFiles()
     return static, PageRenderer(static)

@@ -11,7 +11,6 @@ from pydantic import Field, TypeAdapter
 
 from app.errors import DeliveryNotFound, NotInDoubt
 from app.models.values import Frozen
-from app.persistence.digests import StoredDigest
 from app.persistence.errors import VOID
 from app.persistence.json_values import clean_text
 from app.persistence.outcomes import MAX_TEXT, Lease
@@ -68,8 +67,8 @@ class MailParts(Frozen):
     name: str
     email: str
     link_generation: int
-    digest: StoredDigest | None = None
-    """None for other kinds of mail, or if the digest was removed."""
+    digest: dict[str, Any] | None = None
+    """The digest as JSON (`app.models.Digest`); None for other kinds of mail, or if the digest was removed."""
 
 
 class Send(Frozen):

@@ -43,14 +43,13 @@ language sql stable security invoker set search_path = '' as $$
      where doubt.why is not null
 $$;
 
--- Returns everything that a mail contains.
+-- Returns everything that a mail contains. The page for browsers is not part of it: a mail's page has the reader's links.
 create function public.mail_parts(p_delivery public.deliveries) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select p_delivery.envelope || jsonb_build_object(
         'delivery_id', p_delivery.delivery_id, 'reader_id', p_delivery.reader_id, 'kind', p_delivery.kind,
         'local_day', p_delivery.local_day, 'created_at', p_delivery.created_at,
-        'digest', (select jsonb_build_object('digest', d.digest, 'page', d.page)
-                     from public.digests d where d.task_id = p_delivery.digest_id))
+        'digest', (select d.digest from public.digests d where d.task_id = p_delivery.digest_id))
 $$;
 
 -- Marks a delivery as being sent by this lease, and returns it.

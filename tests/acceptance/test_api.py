@@ -9,8 +9,8 @@ from typing import Any
 import asyncpg
 import httpx
 
-from app.__main__ import SHUTDOWN_TIMEOUT
 from app.days import yesterday
+from app.server import SHUTDOWN_TIMEOUT
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready, Stack, StackOptions
 from tests.support.callback_receiver import Receiver, count_of, enqueue_deliveries, until_status

@@ -12,9 +12,9 @@ import structlog
 import worker.periodic.retention
 import worker.runner
 import worker.supervisor
-from worker.__main__ import main
 from worker.handlers.callback import CallbackHandler
 from worker.job import Job
+from worker.main import main
 from worker.periodic.retention import Retention
 from worker.runner import Worker
 

@@ -19,14 +19,13 @@ from typing import Any
 
 from tests.support.counted_program import run_counted
 
-PROGRAMS = ("app.__main__", "worker.__main__")
+PROGRAMS = ("app.server", "worker.main")
 
 
 def main(descriptor: int) -> None:
     """Take orders until the other side closes; returns in each child, after it has ended as a program does."""
     for program in PROGRAMS:
         importlib.import_module(program)
-        del sys.modules[program]  # executed by path, not found as a module
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=descriptor) as orders:

@@ -62,7 +62,7 @@ def test_passes_here_and_prints_one_line_per_check() -> None:
     *checks, verdict = result.stdout.splitlines()
     assert (result.returncode, without_slow_callbacks(result.stderr)) == (0, "")
     assert [line.split()[:2] for line in checks] == [
-        ["ok", name] for name in ("versions", "imports", "asyncio", "client", "openapi")
+        ["ok", name] for name in ("versions", "imports", "asyncio", "client", "openapi", "templates")
     ]
     assert verdict == "boot check passed"
 
@@ -95,6 +95,18 @@ def test_a_missing_package_fails_every_check_that_needs_it(tmp_path: Path) -> No
     lines = {line.split()[1]: line for line in result.stdout.splitlines()}
     assert "No module named deprecation" in lines["imports"]
     assert lines["client"].startswith("FAIL")
+
+
+def test_a_template_that_does_not_compile_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.html.j2").write_text("{{ day | no_such_filter }}", encoding="utf-8")
+    monkeypatch.setattr("app.pages.rendering._TEMPLATES", tmp_path)
+    status, printed = boot_here(capsys)
+    assert status == 1
+    assert [line for line in printed.splitlines() if line.startswith("FAIL")] == [
+        "FAIL  templates TemplateAssertionError: No filter named 'no_such_filter'."
+    ]
 
 
 def test_foreign_asyncio_fails(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from app.__main__ import SHUTDOWN_TIMEOUT
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
 from app.main import create_app
 from app.process.metrics import Metrics
+from app.server import SHUTDOWN_TIMEOUT
 from worker.configuration import not_configured
 
 ROOT = Path(__file__).parents[2]

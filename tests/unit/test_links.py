@@ -1,5 +1,6 @@
 """Readers' signed links: valid for one reader, one purpose and one generation; all others get the same error."""
 
+import hashlib
 import re
 from datetime import date, timedelta
 from string import ascii_letters, digits
@@ -8,6 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from itsdangerous import Signer
+from itsdangerous.encoding import base64_decode
 
 from app.links import InvalidLink, Link, Links
 
@@ -29,6 +32,28 @@ def test_a_token_is_short_url_safe_and_deterministic() -> None:
     url = LINKS.url("vote:2513.00001", LINK)
     assert re.fullmatch(r"https://digest\.example\.org/r/vote:2513\.00001/[\w-]{30}\.[\w-]{22}", url)
     assert url == Links([NEW], "https://digest.example.org").url("vote:2513.00001", LINK)
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_a_signature_is_half_of_the_librarys(purpose: str) -> None:
+    signed, _, signature = LINKS.sign(purpose, LINK).rpartition(".")
+    salt = f"broadsheet.link.{purpose}"
+    library = Signer(NEW, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
+    assert base64_decode(signature) == base64_decode(library.get_signature(signed))[:16]
+
+
+def test_a_purposes_key_is_derived_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    derived = list[str]()
+    derive = Signer.derive_key
+
+    def recording(signer: Signer, secret_key: str | bytes | None = None) -> bytes:
+        derived.append(signer.salt.decode())
+        return derive(signer, secret_key)
+
+    monkeypatch.setattr(Signer, "derive_key", recording)
+    links = Links([NEW], "")
+    assert len({links.sign("page", Link(uuid4(), 1)) for _ in range(3)}) == 3
+    assert derived == ["broadsheet.link.page"]
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)

@@ -85,7 +85,7 @@ class MailWriter:
             case "digest":
                 if parts.digest is None:
                     raise ValueError("the digest was removed")
-                digest = Digest.model_validate(parts.digest.digest)
+                digest = Digest.model_validate(parts.digest)
                 return await digest_message(digest, self._renderer.render, **common), key
 
     def _url(self, parts: MailParts, kind: LinkKind) -> str:

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-import worker.__main__
+import worker.main
 from app.days import yesterday
 from app.installation.versions import project_version
 from app.persistence.reader_papers import PaperInput
@@ -222,7 +222,7 @@ async def test_the_schema_check_repeats_until_it_gets_a_response(
     proxy: Proxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker.__main__, "SCHEMA_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(worker.main, "SCHEMA_CHECK_SECONDS", 0.05)
     proxy.before = away = Times(Answer(401, '{"message": "Invalid API key"}'), 3, lambda call: call.name == REQUESTS)
     async with whole_worker(settings_of(stack, supabase_url=proxy.url)) as running:
         async with asyncio.timeout(PATIENCE):

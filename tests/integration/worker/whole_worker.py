@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-import worker.__main__
+import worker.main
 import worker.periodic.task_stats
 import worker.supervisor
 from app.config import WorkerSettings
@@ -23,7 +23,7 @@ from embedded.stack import Ready
 from tests.support.processes import WEBHOOK_SECRET
 from tests.support.running_worker import PATIENCE
 from tests.support.source_responses import ATOM_HEAD
-from worker.__main__ import run_worker
+from worker.main import run_worker
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 NOWHERE: Final = "http://127.0.0.1:9"
@@ -104,7 +104,7 @@ async def whole_worker(settings: WorkerSettings, *, ready: str = "worker started
     """
     loop = asyncio.get_running_loop()
     with pytest.MonkeyPatch.context() as patched, capture_logs() as log:
-        patched.setattr(worker.__main__, "Random", Earliest)
+        patched.setattr(worker.main, "Random", Earliest)
         patched.setattr(worker.periodic.task_stats, "LAST_REPORT", PATIENCE)
         patched.setattr(worker.supervisor, "STOP_WITHIN", 2 * PATIENCE)
         patched.setattr(faulthandler, "dump_traceback_later", lambda *_, **__: None)

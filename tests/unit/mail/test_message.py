@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from datetime import datetime
 from email.header import decode_header, make_header
+from email.headerregistry import HeaderRegistry
 from typing import Any
 
 import pytest
@@ -82,6 +83,34 @@ def test_an_unsafe_link_is_refused(link: str) -> None:
 def test_a_date_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         build_message(mail_of(date=datetime(2026, 11, 24, 6)))  # noqa: DTZ001  (what is refused)
+
+
+def test_mails_of_several_senders_keep_their_headers() -> None:
+    """Headers with few values are parsed and folded once for all mails of a process."""
+    senders = [Mailbox(f"digest@s{number}.example", f"Sender {number}") for number in range(3)]
+    for sender in senders * 2:
+        key = MessageKey(READER, DAY, sender.domain.partition(".")[0])
+        read = parsed(build_message(mail_of(sender=sender, key=key, text="é" * 9, page="<p>x</p>")))
+        assert read["From"] == f"{sender.name} <{sender.address}>"
+        assert read["List-Id"] == f"<digest.{sender.domain}>"
+        text, page = read.iter_parts()
+        assert [part["Content-Transfer-Encoding"] for part in (text, page)] == ["base64", "quoted-printable"]
+        assert text.get_content().strip() == "é" * 9
+        assert page.get_content().strip() == "<p>x</p>"
+
+
+def test_the_headers_that_all_mails_share_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    build_message(mail_of())
+    names = list[str]()
+    parse = HeaderRegistry.__call__
+
+    def recording(registry: HeaderRegistry, name: str, value: Any) -> Any:
+        names.append(name)
+        return parse(registry, name, value)
+
+    monkeypatch.setattr(HeaderRegistry, "__call__", recording)
+    build_message(mail_of())
+    assert set(names) == {"To", "Subject", "Date", "Message-ID", "List-Unsubscribe"}
 
 
 def test_equal_inputs_give_equal_bytes_in_another_process() -> None:

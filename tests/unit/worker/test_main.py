@@ -7,10 +7,10 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-import worker.__main__
+import worker.main
 from app.config import WorkerSettings
 from app.errors import ConfigurationError, SchemaOutdated
-from worker.__main__ import main
+from worker.main import main
 from worker.supervisor import PeriodicJobFailed
 
 BROKEN = LookupError("broken")
@@ -26,8 +26,8 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setenv("SUPABASE_URL", "http://x.test")
     monkeypatch.setenv("SUPABASE_KEY", "sb_secret_x")
-    monkeypatch.setattr(worker.__main__, "configure_logs", seen.append)
-    monkeypatch.setattr(worker.__main__, "run_worker", work)
+    monkeypatch.setattr(worker.main, "configure_logs", seen.append)
+    monkeypatch.setattr(worker.main, "run_worker", work)
     return seen
 
 
@@ -51,7 +51,7 @@ def test_libraries_of_other_versions_are_named(
     def unlocked() -> None:
         raise ConfigurationError("httpx is not the locked one")
 
-    monkeypatch.setattr(worker.__main__, "require_locked_versions", unlocked)
+    monkeypatch.setattr(worker.main, "require_locked_versions", unlocked)
     assert main() == 1
     assert capsys.readouterr().err == "httpx is not the locked one\n"
     assert worked == []
