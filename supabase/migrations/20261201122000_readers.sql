@@ -107,6 +107,7 @@ create table public.readers (
 );
 
 create index readers_listed on public.readers (owner, reader_id);
+create index readers_by_status on public.readers (status, reader_id);
 create index readers_by_email on public.readers (lower(email)) where email is not null;
 create index readers_due on public.readers (least(next_due_at, overdue_at), reader_id)
     where least(next_due_at, overdue_at) is not null;
