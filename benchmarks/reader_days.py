@@ -15,8 +15,9 @@ from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.models.articles import EditionStatus
 from app.persistence.editions import Editions
+from benchmarks.capacity import seconds
 from benchmarks.cpu import EmulatorProcesses, seconds_of
-from benchmarks.digest import INTERESTS, edition
+from benchmarks.digest import INTERESTS, calls_made, edition
 from benchmarks.processes import child, emulator, scratch_folder
 from benchmarks.queue import until
 from benchmarks.report import save, show
@@ -48,6 +49,7 @@ select c.relname as name, pg_total_relation_size(c.oid)::float8 as bytes,
        pg_indexes_size(c.oid)::float8 as index_bytes, c.reltuples::float8 as rows
   from pg_class c where c.relnamespace = 'public'::regnamespace and c.relname = any ($1)
 """
+WRITTEN = "select pg_wal_lsn_diff(pg_current_wal_lsn(), $1::pg_lsn)::float8"
 ENDED = "select count(*) = $1 from public.deliveries where status in ('sent', 'skipped')"
 
 
@@ -60,6 +62,15 @@ async def sizes(database: asyncpg.Connection) -> dict[str, dict[str, float]]:
 def size_of_mails(folder: Path) -> list[int]:
     """The bytes of each mail in the folder."""
     return [path.stat().st_size for path in folder.rglob("*.eml")]
+
+
+async def removal_ms(database: asyncpg.Connection) -> dict[str, float]:
+    """The milliseconds that retention takes for a digest with its archive, and for the shown items of a digest."""
+    await database.execute("update public.digests set created_at = now() - interval '9 days' where true")
+    await database.execute("update public.shown_items set shown_at = now() - interval '200 days' where true")
+    digests = await seconds(database.execute("select public.prune_digests(5, $1)", READERS))
+    shown = await seconds(database.execute("select public.prune_shown_items(90, 1000000)"))
+    return {"digest_removal_ms": digests * 1e3 / READERS, "shown_items_removal_ms": shown * 1e3 / READERS}
 
 
 async def prepare(ready: Ready, database: asyncpg.Connection) -> None:
@@ -88,19 +99,25 @@ async def measure() -> dict[str, Any]:
         with child("worker", env=environment(ready.url) | settings) as worker:
             until_answered(f"http://127.0.0.1:{port}/healthz")
             processes = EmulatorProcesses(database)
-            cpu, others = seconds_of(worker.pid), processes.cpu()
+            cpu, others, calls = seconds_of(worker.pid), processes.cpu(), calls_made(port)
+            wal = await database.fetchval("select pg_current_wal_lsn()")
             while not await database.fetchval(ENDED, READERS):
                 await asyncio.sleep(0.1)
             await until(database, "select not exists (select from public.queue)")
             cpu, others = seconds_of(worker.pid) - cpu, processes.cpu().since(others)
+            calls, wal = calls_made(port) - calls, await database.fetchval(WRITTEN, wal)
         mails = size_of_mails(folder)
         await database.execute("vacuum analyze")
         after = await sizes(database)
-        items = await database.fetchrow("select avg(papers) as papers, avg(news) as news from public.digests")
+        papers = await database.fetchval("select avg(papers)::float8 from public.digests")
+        removed = await removal_ms(database)
         await database.close()
     return {
         "readers": READERS,
-        "papers": float(items["papers"]),
+        "papers": papers,
+        "calls": calls / READERS,
+        "write_ahead_log_bytes": wal / READERS,
+        **removed,
         "worker_cpu_ms": cpu / READERS * 1e3,
         "gateway_cpu_ms": others.gateway / READERS * 1e3,
         "postgres_cpu_ms": others.postgres / READERS * 1e3,

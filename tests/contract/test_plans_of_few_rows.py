@@ -33,6 +33,9 @@ jsonb_build_object('external_id', n::text, 'keys', {NAMES}, 'kind', 'paper', 'ti
 READER = """
 jsonb_build_object('reader_id', md5('reader' || n)::uuid, 'external_id', n::text, 'name', 'Ada', 'welcome', true,
     'address', n || '@example.org', 'timezone', 'UTC', 'send_at', '07:00')"""
+FILE_ENTRY = """
+jsonb_build_object('reader_id', md5('reader' || n)::uuid, 'external_id', n::text,
+    'values', jsonb_build_object('name', 'Ada', 'timezone', 'UTC', 'send_at', '07:00'))"""
 RENAMED = PAPER.replace(NAMES, f"{NAMES} || to_jsonb('doi:' || n)")
 ADA = "md5('reader1')::uuid"
 ARRIVALS = {
@@ -127,6 +130,21 @@ async def test_readers_are_stored_as_fast_without_statistics(stack: Ready, analy
     finally:
         await database.close()
     assert cost < TOGETHER * A_THING
+
+
+async def test_readers_of_a_new_owner_are_stored_as_fast(stack: Ready) -> None:
+    """The statistics have another owner only, as in a large table until autovacuum updates them."""
+    database = await asyncpg.connect(stack.database_url)
+    try:
+        await database_reset(database)
+        await cost_of_arrival(database, *ARRIVALS["readers"], 1, 1_000)
+        await database.execute("vacuum analyze public.readers")
+        call = "apply_readers_file('new', '{{}}', {every})"
+        await cost_of_arrival(database, call, FILE_ENTRY, 1_001, 1_800)
+        cost = await cost_of_arrival(database, call, FILE_ENTRY, 1_801, 1_800 + TOGETHER)
+    finally:
+        await database.close()
+    assert cost < 2 * TOGETHER * A_THING
 
 
 async def cost_of_arrival(database: asyncpg.Connection, call: str, what: str, first: int, last: int) -> int:
