@@ -4,6 +4,7 @@ Each call is made over HTTP, and an empty call follows each: a call whose multip
 """
 
 import argparse
+import math
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
+from app.errors import SupabaseError
 from app.persistence.health import Health
 from app.persistence.operator import Operator
 from app.persistence.readers import Readers, ReaderStatus
@@ -58,13 +60,17 @@ def calls(client: AsyncClient) -> dict[str, Call]:
 
 
 async def apply_file(client: AsyncClient, first: int) -> float:
-    """The seconds in which a readers file creates `FILE` readers, beside those that exist."""
+    """The seconds in which a readers file creates `FILE` readers, beside those that exist; infinite after a timeout."""
     values = {"profile": {"interests": ["graph neural networks"]}, "timezone": "UTC", "send_at": "07:00"}
     entries = [
         FileEntry(f"f{n}", values | {"name": f"Reader {n}", "email": f"f{n}@example.org"})
         for n in range(first, first + FILE)
     ]
-    return await seconds(ReadersFile(client).apply("file", entries, {"profile": {}}))
+    try:
+        return await seconds(ReadersFile(client).apply("file", entries, {"profile": {}}))
+    except SupabaseError as error:
+        print(error, flush=True)
+        return math.inf
 
 
 async def at_size(ready: Ready, database: asyncpg.Connection, number: int) -> dict[str, Any]:
