@@ -14,7 +14,7 @@ $(foreach name,$(VARIABLES),$(if $(filter undefined,$(origin $(name))),,$(eval o
 NO_GLOB := set -f;
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock wheels format check test test-alone mutants boot-check image-check openapi alerts settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-morning bench-emulator bench-waiting bench-imports bench-traces soak soak-mails try-upgrade clean
+.PHONY: help install lock wheels format check test test-alone mutants boot-check image-check openapi alerts settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-readers bench-morning bench-emulator bench-waiting bench-imports bench-traces soak soak-mails try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -112,8 +112,8 @@ bench-queue: $(STAMP) ## Tasks per second and pick-up latency, compared with two
 bench-snapshot: $(STAMP) ## Tasks per second while an old snapshot stays open (3 minutes)
 	$(BIN)/python -m benchmarks.snapshot
 
-bench-scale: $(STAMP) ## Time of a claim with up to a million rows in the table
-	$(BIN)/python -m benchmarks.scale
+bench-scale: $(STAMP) ## Time of a claim with up to a million rows in the table; N=10000000 measures every call and retention with so many
+	@if [ -n "$$N" ]; then exec $(BIN)/python -m benchmarks.capacity --rows="$$N"; else exec $(BIN)/python -m benchmarks.scale; fi
 
 bench-api: $(STAMP) ## Status polls per second, event-loop lag and memory of the API
 	$(BIN)/python -m benchmarks.api
@@ -127,8 +127,12 @@ bench-digest: $(STAMP) ## Time, memory and calls of a worker per digest
 bench-mail: $(STAMP) ## CPU time per mail, and its longest step on the event loop
 	$(BIN)/python -m benchmarks.mail
 
-bench-schedule: $(STAMP) ## Ten thousand readers due in one minute: calls, seconds, CPU time of PostgreSQL
-	$(BIN)/python -m benchmarks.schedule
+bench-schedule: $(STAMP) ## Ten thousand readers due in one minute: calls, seconds, CPU time of PostgreSQL; READERS=100000
+	$(BIN)/python -m benchmarks.schedule $${READERS:+--readers="$$READERS"}
+
+bench-readers: $(STAMP) ## Rows and bytes of a reader's day; lists and overview with many readers; READERS=100000
+	$(BIN)/python -m benchmarks.reader_days
+	$(BIN)/python -m benchmarks.many_readers $${READERS:+--readers="$$READERS"}
 
 bench-morning: $(STAMP) ## Ten thousand readers due in one minute, mailed over SMTP: seconds, CPU time of all processes; READERS=1000
 	$(BIN)/python -m benchmarks.morning $${READERS:+--readers="$$READERS"}

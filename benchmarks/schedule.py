@@ -1,8 +1,10 @@
 """The schedule: creates the digest tasks of ten thousand readers who are due in one minute, in four time zones.
 
 It works over HTTP, as a worker's periodic job does. Figures: calls, seconds, and the CPU time of PostgreSQL.
+`--readers` sets another number of readers.
 """
 
+import argparse
 import time
 from collections import Counter
 from typing import Any
@@ -13,7 +15,7 @@ import uvloop
 from app.client.factory import open_supabase
 from app.client.transport import CallCounters
 from app.config import SupabaseSettings
-from app.persistence.schedule import Schedule
+from app.persistence.schedule import BATCH, Schedule
 from benchmarks.cpu import seconds_of
 from benchmarks.processes import emulator
 from benchmarks.report import save, show, verdict
@@ -21,7 +23,7 @@ from embedded.stack import Ready
 
 READERS = 10_000
 ROUNDS = 3
-AIM_CALLS, AIM_CPU_US = 6, 400
+AIM_CPU_US = 400
 PROFILE = '{"interests": ["graph neural networks", "robustness"], "categories": ["cs.LG"], "goals": "Keep up."}'
 ZONES = ["Europe/Berlin", "Pacific/Auckland", "America/Los_Angeles", "Australia/Lord_Howe"]
 ARRIVE = """
@@ -39,10 +41,10 @@ async def backends(database: asyncpg.Connection) -> set[int]:
     return {int(row["pid"]) for row in rows}
 
 
-async def once(ready: Ready, database: asyncpg.Connection) -> dict[str, Any]:
+async def once(ready: Ready, database: asyncpg.Connection, readers: int) -> dict[str, Any]:
     """Make all readers due, and enqueue their tasks as one worker does."""
     await database.execute("truncate public.readers, public.tasks, public.queue, public.digests cascade")
-    await database.execute(ARRIVE, READERS, PROFILE, ZONES)
+    await database.execute(ARRIVE, readers, PROFILE, ZONES)
     await database.execute(DUE)
     await database.execute("vacuum analyze public.readers")
     calls: Counter[str] = Counter()
@@ -56,45 +58,48 @@ async def once(ready: Ready, database: asyncpg.Connection) -> dict[str, Any]:
         due = await Schedule(client).enqueue_due()
         seconds, used = time.perf_counter() - began, sum(map(seconds_of, pids)) - cpu
     made = await database.fetchval("select count(*) from public.queue")
-    assert due == made == READERS, (due, made)
+    assert due == made == readers, (due, made)
     return {"calls": calls.total(), "seconds": seconds, "postgres_cpu_seconds": used}
 
 
-async def measure() -> list[dict[str, Any]]:
+async def measure(readers: int) -> list[dict[str, Any]]:
     """Measure three times, on one durable emulator."""
     with emulator() as ready:
         database = await asyncpg.connect(ready.database_url)
         try:
-            return [await once(ready, database) for _ in range(ROUNDS)]
+            return [await once(ready, database, readers) for _ in range(ROUNDS)]
         finally:
             await database.close()
 
 
 def main() -> None:
     """Measure, print and save."""
-    found = uvloop.run(measure())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--readers", type=int, default=READERS, help="readers who are due in one minute")
+    readers = parser.parse_args().readers
+    found = uvloop.run(measure(readers))
     rows = [
         [
             str(one["calls"]),
             f"{one['seconds']:.2f}",
             f"{one['postgres_cpu_seconds']:.2f}",
-            f"{one['postgres_cpu_seconds'] / READERS * 1e6:.0f}",
+            f"{one['postgres_cpu_seconds'] / readers * 1e6:.0f}",
         ]
         for one in found
     ]
     show(
-        f"schedule: {READERS:,} readers due in one minute",
+        f"schedule: {readers:,} readers due in one minute",
         ["calls", "seconds", "PostgreSQL's CPU s", "us a reader"],
         rows,
     )
     best = min(found, key=lambda one: one["postgres_cpu_seconds"])
-    cpu_us = best["postgres_cpu_seconds"] / READERS * 1e6
+    cpu_us, aim_calls = best["postgres_cpu_seconds"] / readers * 1e6, readers // BATCH + 2
     aims = [
-        ["calls", str(AIM_CALLS), str(best["calls"]), verdict(best["calls"] <= AIM_CALLS)],
+        ["calls", str(aim_calls), str(best["calls"]), verdict(best["calls"] <= aim_calls)],
         ["PostgreSQL's CPU a reader, us", str(AIM_CPU_US), f"{cpu_us:.0f}", verdict(cpu_us <= AIM_CPU_US)],
     ]
     show("schedule: aims", ["aim", "at most", "measured", ""], aims)
-    save("schedule", {"readers": READERS, "rounds": found})
+    save("schedule", {"readers": readers, "rounds": found})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from app.conditions.report import HealthReport, observe, report_of
 from app.models.tasks import TaskKind
 from app.persistence.operator import STEP, Actor, AuditEntry, FailureGroup
 from app.persistence.overview import Overview, Pause, WorkerInfo
-from app.persistence.paging import first_page
 
 MAX_STEPS = 20
 """Steps of a replay in one request: it takes a few seconds at most. `next_cursor` continues it."""
@@ -195,10 +194,12 @@ async def list_workers(services: ServicesOf) -> WorkerList:
 async def list_orphaned_tasks(
     services: ServicesOf, limit: Limit = 50, cursor: Annotated[UUID | None, Query(description=CURSOR)] = None
 ) -> OrphanedTaskList:
-    """List unfinished tasks that have no queue entry, ordered by id."""
-    found = await services.operator.orphaned_tasks(after=cursor, limit=limit + 1)
-    task_ids, next_cursor = first_page(found, limit, lambda last: last)
-    return OrphanedTaskList(task_ids=task_ids, next_cursor=next_cursor)
+    """List unfinished tasks that have no queue entry, ordered by id.
+
+    A page covers 10,000 tasks. It is usually empty; follow `next_cursor` until it is null to check all tasks.
+    """
+    found = await services.operator.orphaned_tasks(after=cursor, limit=limit)
+    return OrphanedTaskList(task_ids=list(found.task_ids), next_cursor=found.next)
 
 
 @router.get("/audit", responses=BAD_CURSOR)

@@ -20,6 +20,9 @@ STEP = 1000
 MAX_GROUPS = 50
 """The most groups of failures in a list."""
 
+ORPHAN_SCAN = 10_000
+"""Tasks that a page of orphaned tasks covers: as many random reads as a small disk makes in a few seconds."""
+
 
 class AuditEntry(BaseModel):
     """One action of an operator."""
@@ -36,6 +39,13 @@ class AuditPage(NamedTuple):
 
     entries: tuple[AuditEntry, ...]
     next_cursor: str | None
+
+
+class OrphanedTaskPage(BaseModel):
+    """Ids of orphaned tasks, and the id after which the next page begins (None on the last page)."""
+
+    task_ids: tuple[UUID, ...]
+    next: UUID | None
 
 
 class ReplayStep(BaseModel):
@@ -190,9 +200,13 @@ class Operator(Repository):
         """Read the overview, with the statistics of the last `hours` (1 to 168: they are kept for a week)."""
         return await self._call("operator_overview", "read the overview", Overview, p_hours=hours)
 
-    async def orphaned_tasks(self, *, after: UUID | None = None, limit: int = 50) -> list[UUID]:
-        """List unfinished tasks without a row in the queue, ordered by id. There should never be any."""
-        return await self._call("orphaned_tasks", "find orphaned tasks", list[UUID], p_after=after, p_limit=limit)
+    async def orphaned_tasks(self, *, after: UUID | None = None, limit: int = 50) -> OrphanedTaskPage:
+        """List unfinished tasks without a row in the queue, ordered by id. There should never be any.
+
+        A page covers `ORPHAN_SCAN` tasks, so it can be empty and have a `next`.
+        """
+        place = {"p_after": after, "p_limit": limit, "p_scan": ORPHAN_SCAN}
+        return await self._call("orphaned_tasks", "find orphaned tasks", OrphanedTaskPage, **place)
 
     async def audit_entries(self, *, limit: int = 50, cursor: str | None = None) -> AuditPage:
         """List operators' actions, newest first, `limit` a page. Raises `InvalidCursor` for a cursor of no page."""

@@ -178,5 +178,5 @@ class Overview(Frozen):
     sources: tuple[SourceStatus, ...]
     failed_tasks: tuple[FailedTask, ...] = Field(description="The latest 20 permanently failed tasks, newest first.")
     deliveries: DeliveriesNow
-    readers: tuple[ReaderCount, ...]
+    readers: tuple[ReaderCount, ...] = Field(description="Counted up to a minute ago.")
     model_usage_today: ModelUsageToday

@@ -34,9 +34,10 @@ create table public.tasks (
     check ((status is null) = (finished_at is null))
 ) with (fillfactor = 50);
 
--- Each listing reads one owner and kind, or merges all of them (public.list_tasks).
+-- Each listing reads one owner and kind, of all days or of one, or merges all of them (public.list_tasks).
 create index tasks_newest on public.tasks (owner, kind, created_at desc, task_id desc);
-create index tasks_by_date on public.tasks (source_date, created_at desc, task_id desc) where source_date is not null;
+create index tasks_by_date on public.tasks (source_date, owner, kind, created_at desc, task_id desc)
+    where source_date is not null;
 create index tasks_of_reader on public.tasks (reader_id) where reader_id is not null;
 create unique index tasks_idempotency_key on public.tasks (owner, idempotency_key) where idempotency_key is not null;
 

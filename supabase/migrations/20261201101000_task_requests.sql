@@ -167,8 +167,110 @@ begin
 end
 $$;
 
--- Lists tasks, newest first, after a cursor (p_before, p_before_id): of one owner or all, of a kind, a status, a day. Open,
--- running and failed tasks come from the queue, which is small; all others come from an index in its order.
+-- The cancelled tasks, for their list: no index of tasks may refer to the status, because the end of a task changes it. The columns
+-- are those of the task.
+create table public.cancelled_tasks (
+    task_id     uuid        primary key references public.tasks on delete cascade,
+    owner       text        not null,
+    kind        text        not null,
+    source_date date,
+    created_at  timestamptz not null
+);
+
+create index cancelled_tasks_newest on public.cancelled_tasks (created_at desc, task_id desc);
+
+alter table public.cancelled_tasks enable row level security;
+
+-- Lists a task that is cancelled, and no longer lists one that is reopened.
+create function public.record_cancelled() returns trigger
+language plpgsql security invoker set search_path = '' as $$
+begin
+    if new.status = 'cancelled' then
+        insert into public.cancelled_tasks (task_id, owner, kind, source_date, created_at)
+        values (new.task_id, new.owner, new.kind, new.source_date, new.created_at)
+        on conflict do nothing;
+    else
+        delete from public.cancelled_tasks where task_id = new.task_id;
+    end if;
+    return null;
+end
+$$;
+
+create trigger tasks_record_cancelled after update of status on public.tasks
+    for each row when (new.status = 'cancelled' or old.status = 'cancelled')
+    execute function public.record_cancelled();
+
+-- Returns the ids of the p_limit newest tasks after a cursor that are unfinished or failed permanently. They come from the queue,
+-- which has a row for each of them.
+create function public.newest_in_queue(
+    p_owner text, p_kinds text[], p_status text, p_source_date date, p_before timestamptz, p_before_id uuid, p_limit integer
+) returns setof uuid
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+    return query
+    select t.task_id from public.queue q join public.tasks t using (task_id)
+     where q.dead_letter = (p_status = 'failed')
+       and (p_status in ('open', 'failed') or (q.worker_id is not null) = (p_status = 'running'))
+       and q.kind = any (p_kinds) and (p_owner is null or t.owner = p_owner)
+       and (p_source_date is null or t.source_date = p_source_date)
+       and (p_before is null or (t.created_at, t.task_id) < (p_before, p_before_id))
+     order by t.created_at desc, t.task_id desc limit p_limit;
+end
+$$;
+
+-- The same for cancelled tasks, which have a table because a walk of all tasks would pass millions of others.
+create function public.newest_cancelled(
+    p_owner text, p_kinds text[], p_source_date date, p_before timestamptz, p_before_id uuid, p_limit integer
+) returns setof uuid
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+    return query
+    select c.task_id from public.cancelled_tasks c
+     where c.kind = any (p_kinds) and (p_owner is null or c.owner = p_owner)
+       and (p_source_date is null or c.source_date = p_source_date)
+       and (c.created_at, c.task_id) < (
+            coalesce(p_before, 'infinity'), coalesce(p_before_id, '00000000-0000-0000-0000-000000000000'::uuid))
+     order by c.created_at desc, c.task_id desc limit p_limit;
+end
+$$;
+
+-- The same for tasks of one day (p_source_date not null) and for those of all days, of any status or completed ones. It reads an
+-- index in its order, from the cursor on, for each owner and kind.
+create function public.newest_tasks(
+    p_owner text, p_kinds text[], p_status text, p_source_date date, p_before timestamptz, p_before_id uuid, p_limit integer
+) returns setof uuid
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+    owners text[] := case when p_owner is null then array(select public.task_owners()) else array[p_owner] end;
+    cursor_at timestamptz := coalesce(p_before, 'infinity');
+    cursor_id uuid := coalesce(p_before_id, '00000000-0000-0000-0000-000000000000'::uuid);
+begin
+    if p_source_date is null then
+        return query
+        select n.task_id
+          from unnest(owners) as o(owner) cross join unnest(p_kinds) as k(kind)
+         cross join lateral (
+            select t.task_id, t.created_at from public.tasks t
+             where t.owner = o.owner and t.kind = k.kind and (p_status is null or t.status = p_status)
+               and (t.created_at, t.task_id) < (cursor_at, cursor_id)
+             order by t.created_at desc, t.task_id desc limit p_limit) n
+         order by n.created_at desc, n.task_id desc limit p_limit;
+    else
+        return query
+        select n.task_id
+          from unnest(owners) as o(owner) cross join unnest(p_kinds) as k(kind)
+         cross join lateral (
+            select t.task_id, t.created_at from public.tasks t
+             where t.source_date = p_source_date and t.owner = o.owner and t.kind = k.kind
+               and (p_status is null or t.status = p_status)
+               and (t.created_at, t.task_id) < (cursor_at, cursor_id)
+             order by t.created_at desc, t.task_id desc limit p_limit) n
+         order by n.created_at desc, n.task_id desc limit p_limit;
+    end if;
+end
+$$;
+
+-- Lists tasks, newest first, after a cursor (p_before, p_before_id): of one owner or all, of a kind, a status, a day.
 create function public.list_tasks(
     p_owner text, p_kind text, p_status text, p_source_date date, p_before timestamptz, p_before_id uuid, p_limit integer
 ) returns jsonb
@@ -179,34 +281,11 @@ declare
     ids uuid[];
 begin
     if p_status in ('open', 'pending', 'running', 'failed') then
-        select array_agg(f.task_id) into ids from (
-            select t.task_id from public.queue q join public.tasks t using (task_id)
-             where q.dead_letter = (p_status = 'failed')
-               and (p_status in ('open', 'failed') or (q.worker_id is not null) = (p_status = 'running'))
-               and q.kind = any (kinds) and (p_owner is null or t.owner = p_owner)
-               and (p_source_date is null or t.source_date = p_source_date)
-               and (p_before is null or (t.created_at, t.task_id) < (p_before, p_before_id))
-             order by t.created_at desc, t.task_id desc limit p_limit) f;
-    elsif p_source_date is not null then
-        select array_agg(f.task_id) into ids from (
-            select t.task_id from public.tasks t
-             where t.source_date = p_source_date and t.kind = any (kinds) and (p_owner is null or t.owner = p_owner)
-               and (p_status is null or t.status = p_status)
-               and (p_before is null or (t.created_at, t.task_id) < (p_before, p_before_id))
-             order by t.created_at desc, t.task_id desc limit p_limit) f;
+        ids := array(select public.newest_in_queue(p_owner, kinds, p_status, p_source_date, p_before, p_before_id, p_limit));
+    elsif p_status = 'cancelled' then
+        ids := array(select public.newest_cancelled(p_owner, kinds, p_source_date, p_before, p_before_id, p_limit));
     else
-        select array_agg(f.task_id) into ids from (
-            select n.task_id
-              from (select p_owner where p_owner is not null
-                    union all select * from public.task_owners() where p_owner is null) as o(owner)
-             cross join unnest(kinds) as k(kind)
-             cross join lateral (
-                select t.task_id, t.created_at from public.tasks t
-                 where t.owner = o.owner and t.kind = k.kind and (p_status is null or t.status = p_status)
-                   and (t.created_at, t.task_id) < (
-                        coalesce(p_before, 'infinity'), coalesce(p_before_id, '00000000-0000-0000-0000-000000000000'::uuid))
-                 order by t.created_at desc, t.task_id desc limit p_limit) n
-             order by n.created_at desc, n.task_id desc limit p_limit) f;
+        ids := array(select public.newest_tasks(p_owner, kinds, p_status, p_source_date, p_before, p_before_id, p_limit));
     end if;
     return (select coalesce(jsonb_agg(to_jsonb(r) order by r.created_at desc, r.task_id desc), '[]')
               from public.task_records r where r.task_id = any (ids));
@@ -244,13 +323,15 @@ end
 $$;
 
 -- Permissions.
-revoke all on public.daily_usage from public, anon, authenticated;
-grant select, insert, update, delete on public.daily_usage to service_role;
+revoke all on public.daily_usage, public.cancelled_tasks from public, anon, authenticated;
+grant select, insert, update, delete on public.daily_usage, public.cancelled_tasks to service_role;
 revoke execute on function
-    public.count_usage, public.insert_tasks, public.match_tasks, public.create_tasks, public.cancel_task,
-    public.list_tasks, public.watch_tasks, public.report_progress
+    public.count_usage, public.insert_tasks, public.match_tasks, public.create_tasks, public.cancel_task, public.record_cancelled,
+    public.newest_in_queue, public.newest_cancelled, public.newest_tasks, public.list_tasks, public.watch_tasks,
+    public.report_progress
     from public, anon, authenticated;
 grant execute on function
-    public.count_usage, public.insert_tasks, public.match_tasks, public.create_tasks, public.cancel_task,
-    public.list_tasks, public.watch_tasks, public.report_progress
+    public.count_usage, public.insert_tasks, public.match_tasks, public.create_tasks, public.cancel_task, public.record_cancelled,
+    public.newest_in_queue, public.newest_cancelled, public.newest_tasks, public.list_tasks, public.watch_tasks,
+    public.report_progress
     to service_role;

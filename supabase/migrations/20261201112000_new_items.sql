@@ -10,8 +10,9 @@ create table public.shown_items (
     primary key (reader_id, key) include (shown_at)
 );
 
--- For retention. Rows are inserted and removed in the order of shown_at.
-create index shown_items_old on public.shown_items using brin (shown_at);
+-- For retention. No BRIN index: new rows fill the pages of removed ones, and the ranges of their pages never get shorter again. The
+-- rows of a digest have one shown_at, so that a B-tree stores few bytes for each.
+create index shown_items_old on public.shown_items (shown_at);
 
 -- One row for each digest that its reader was shown, or that had nothing to show. It is inserted in the transaction in which the
 -- delivery becomes `sent` or `in_doubt`, or in which a digest without a mail ends. Only one transaction does that for a day,

@@ -99,7 +99,9 @@ create table public.readers (
     enqueued_at      timestamptz,                       -- when the last digest was ordered, by public.schedule_now()
     created_at       timestamptz not null default now(),
     updated_at       timestamptz not null default now(),
-    unique (owner, external_id),
+    -- Look-ups hide the owner from other indexes (`is not distinct from`): if the statistics do not have the owner, the planner
+    -- expects one row from each index that begins with it, and may read all readers of the owner to find one.
+    unique (external_id, owner),
     constraint readers_timezone_and_time check ((timezone is null) = (send_at is null)),
     constraint readers_email_check check (public.is_mail_address(email)),
     constraint readers_unconfirmed_email check (status <> 'unconfirmed' or email is not null),
@@ -107,6 +109,7 @@ create table public.readers (
 );
 
 create index readers_listed on public.readers (owner, reader_id);
+create index readers_by_status on public.readers (status, reader_id);
 create index readers_by_email on public.readers (lower(email)) where email is not null;
 create index readers_due on public.readers (least(next_due_at, overdue_at), reader_id)
     where least(next_due_at, overdue_at) is not null;

@@ -12,7 +12,7 @@ begin
      where reader_id = (p_reader ->> 'reader_id')::uuid and owner = p_owner for update;
     if existing_row.reader_id is null then
         select * into existing_row from public.readers
-         where owner = p_owner and external_id = p_reader ->> 'external_id' for update;
+         where external_id = p_reader ->> 'external_id' and owner is not distinct from p_owner for update;
     end if;
     if p_change and public.reader_is_erased(
         p_owner, case when existing_row.reader_id is null then p_reader ->> 'external_id' end,
@@ -65,8 +65,8 @@ begin
     if exists (select from jsonb_array_elements(p_readers) e where e ->> 'user_id' is not null) then
         perform pg_advisory_xact_lock(hashtextextended('readers of users', 0));
     end if;
-    -- Without statistics, also those of an empty table, the planner cannot tell the index on (owner, external_id) from others that
-    -- begin with the owner. Until there are statistics, each statement is planned with its values, which takes twice as long.
+    -- Without statistics, also those of an empty table, the planner cannot tell the index that finds a reader from others. Until
+    -- there are statistics, each statement is planned with its values, which takes twice as long.
     if (select reltuples < 1 from pg_catalog.pg_class where oid = 'public.readers'::regclass) then
         perform set_config('plan_cache_mode', 'force_custom_plan', true);
     end if;

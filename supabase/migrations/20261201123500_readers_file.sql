@@ -20,7 +20,8 @@ declare
     results jsonb;
 begin
     perform 1 from public.readers r
-      where r.owner = p_owner and r.external_id in (select e ->> 'external_id' from jsonb_array_elements(p_readers) e)
+      where r.owner is not distinct from p_owner
+        and r.external_id in (select e ->> 'external_id' from jsonb_array_elements(p_readers) e)
       order by r.external_id for update;
     select jsonb_agg(
                e.reader - 'values' || case when r.reader_id is null then e.reader -> 'values' else public.readers_file_changes(
@@ -31,7 +32,7 @@ begin
                order by e.place)
       into changes
       from jsonb_array_elements(p_readers) with ordinality as e(reader, place)
-      left join public.readers r on r.owner = p_owner and r.external_id = e.reader ->> 'external_id'
+      left join public.readers r on r.owner is not distinct from p_owner and r.external_id = e.reader ->> 'external_id'
       left join public.readers_private p on p.reader_id = r.reader_id;
     results := public.upsert_readers(p_owner, coalesce(changes, '[]'), true);
     update public.readers_private p set file_values = e.reader -> 'values'
@@ -56,7 +57,7 @@ begin
     select array_agg(external_id order by external_id) into missing from locked;
     if p_pause then
         update public.readers set status = 'paused', status_reason = 'no longer in the readers file'
-         where owner = p_owner and external_id = any (missing);
+         where owner is not distinct from p_owner and external_id = any (missing);
     end if;
     return to_jsonb(coalesce(missing, '{}'));
 end

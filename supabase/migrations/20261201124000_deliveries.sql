@@ -35,7 +35,8 @@ create table public.deliveries (
 -- One mail of a kind a day; but a reader may request several links (public.request_link).
 create unique index deliveries_of_day on public.deliveries (
     reader_id, kind, local_day, (case when kind in ('download_link', 'delete_link') then delivery_id end)) nulls not distinct;
-create index deliveries_newest on public.deliveries (owner, created_at desc, delivery_id desc);
+-- Each listing reads one owner and status, or merges all of them (public.list_deliveries).
+create index deliveries_newest on public.deliveries (owner, status, created_at desc, delivery_id desc);
 create index deliveries_by_status on public.deliveries (status, created_at desc, delivery_id desc);
 create index deliveries_of_task on public.deliveries (task_id);
 

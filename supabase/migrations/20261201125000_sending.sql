@@ -275,27 +275,59 @@ language sql stable security invoker set search_path = '' as $$
      order by s.local_day desc limit 1
 $$;
 
--- Lists deliveries, newest first, after a cursor (p_before, p_before_id): of one owner or all, of a status, of a reader.
+-- Returns the owners that have deliveries, with one index probe for each owner, as public.task_owners() does.
+create function public.delivery_owners() returns setof text
+language sql stable security invoker set search_path = '' as $$
+    with recursive owners as (
+        (select owner from public.deliveries order by owner limit 1)
+        union all
+        select (select d.owner from public.deliveries d where d.owner > o.owner order by d.owner limit 1)
+          from owners o where o.owner is not null)
+    select owner from owners where owner is not null
+$$;
+
+-- Lists deliveries, newest first, after a cursor (p_before, p_before_id): of one owner or all, of a status, of a reader. A reader
+-- has few; all others come from an index in its order, from the cursor on, for each owner and status.
 create function public.list_deliveries(
     p_owner text, p_status text, p_reader_id uuid, p_before timestamptz, p_before_id uuid, p_limit integer
 ) returns jsonb
-language sql stable security invoker set search_path = '' as $$
-    select coalesce(jsonb_agg(to_jsonb(f) order by f.created_at desc, f.delivery_id desc), '[]')
-      from (select * from public.deliveries d
-             where (p_owner is null or d.owner = p_owner) and (p_status is null or d.status = p_status)
-               and (p_reader_id is null or d.reader_id = p_reader_id)
-               and (p_before is null or (d.created_at, d.delivery_id) < (p_before, p_before_id))
-             order by d.created_at desc, d.delivery_id desc limit p_limit) f
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+    cursor_at timestamptz := coalesce(p_before, 'infinity');
+    cursor_id uuid := coalesce(p_before_id, '00000000-0000-0000-0000-000000000000'::uuid);
+    owners text[];
+    statuses text[] := case when p_status is not null then array[p_status]
+                            else array['pending', 'sending', 'sent', 'failed', 'in_doubt', 'skipped'] end;
+begin
+    if p_reader_id is not null then
+        return (
+            select coalesce(jsonb_agg(to_jsonb(f) order by f.created_at desc, f.delivery_id desc), '[]')
+              from (select * from public.deliveries d
+                     where d.reader_id = p_reader_id and d.status = any (statuses) and (p_owner is null or d.owner = p_owner)
+                       and (d.created_at, d.delivery_id) < (cursor_at, cursor_id)
+                     order by d.created_at desc, d.delivery_id desc limit p_limit) f);
+    end if;
+    owners := case when p_owner is null then array(select public.delivery_owners()) else array[p_owner] end;
+    return (
+        select coalesce(jsonb_agg(to_jsonb(f) order by f.created_at desc, f.delivery_id desc), '[]')
+          from (select n.*
+                  from unnest(owners) as o(owner) cross join unnest(statuses) as s(status)
+                 cross join lateral (
+                    select * from public.deliveries d
+                     where d.owner = o.owner and d.status = s.status and (d.created_at, d.delivery_id) < (cursor_at, cursor_id)
+                     order by d.created_at desc, d.delivery_id desc limit p_limit) n
+                 order by n.created_at desc, n.delivery_id desc limit p_limit) f);
+end
 $$;
 
 -- Permissions.
 revoke execute on function
     public.reason_to_skip, public.reason_for_doubt, public.mail_parts, public.start_sending, public.begin_sending,
     public.finish_sending, public.record_bounce, public.resolve_delivery, public.skip_late_deliveries, public.in_flight_keys,
-    public.last_digest, public.list_deliveries
+    public.last_digest, public.delivery_owners, public.list_deliveries
     from public, anon, authenticated;
 grant execute on function
     public.reason_to_skip, public.reason_for_doubt, public.mail_parts, public.start_sending, public.begin_sending,
     public.finish_sending, public.record_bounce, public.resolve_delivery, public.skip_late_deliveries, public.in_flight_keys,
-    public.last_digest, public.list_deliveries
+    public.last_digest, public.delivery_owners, public.list_deliveries
     to service_role;

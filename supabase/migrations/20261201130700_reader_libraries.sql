@@ -154,7 +154,7 @@ language sql stable security invoker set search_path = '' as $$
     select coalesce(jsonb_agg(
                jsonb_build_object('external_id', r.external_id, 'reader_id', r.reader_id) order by r.external_id), '[]')
       from jsonb_array_elements(p_entries) e
-      join public.readers r on r.owner = p_owner and r.external_id = e ->> 'external_id'
+      join public.readers r on r.owner is not distinct from p_owner and r.external_id = e ->> 'external_id'
       join public.readers_private p using (reader_id)
      where coalesce(p.file_library, '{}') <> e -> 'library'
 $$;

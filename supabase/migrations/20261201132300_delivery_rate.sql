@@ -4,7 +4,8 @@
 create table public.delivery_rate (
     one         boolean     primary key default true check (one),
     computed_at timestamptz not null,
-    rate        jsonb       not null
+    rate        jsonb       not null,
+    readers     jsonb                                   -- public.reader_counts() of that moment, for the overview
 );
 
 alter table public.delivery_rate enable row level security;
@@ -62,6 +63,13 @@ language sql stable security invoker set search_path = '' as $$
       from counts
 $$;
 
+-- Counts the readers: [{owner, status, readers}]. It reads each reader.
+create function public.reader_counts() returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select coalesce(jsonb_agg(to_jsonb(r) order by r.owner, r.status), '[]')
+      from (select owner, status, count(*) as readers from public.readers group by 1, 2) r
+$$;
+
 -- Computes the rate, unless it was computed within the last 50 seconds or another call computes it now.
 create function public.refresh_delivery_rate() returns void
 language plpgsql security invoker set search_path = '' as $$
@@ -69,7 +77,8 @@ begin
     insert into public.delivery_rate (computed_at, rate) values ('-infinity', '{}') on conflict do nothing;
     perform 1 from public.delivery_rate where computed_at < now() - interval '50 seconds' for update skip locked;
     if found then
-        update public.delivery_rate set computed_at = now(), rate = public.daily_deliveries() where one;
+        update public.delivery_rate
+           set computed_at = now(), rate = public.daily_deliveries(), readers = public.reader_counts() where one;
     end if;
 end
 $$;
@@ -77,6 +86,9 @@ $$;
 -- Permissions.
 revoke all on public.delivery_rate from public, anon, authenticated;
 grant select, insert, update, delete on public.delivery_rate to service_role;
-revoke execute on function public.deliveries_today, public.daily_deliveries, public.refresh_delivery_rate
+revoke execute on function
+    public.deliveries_today, public.daily_deliveries, public.reader_counts, public.refresh_delivery_rate
     from public, anon, authenticated;
-grant execute on function public.deliveries_today, public.daily_deliveries, public.refresh_delivery_rate to service_role;
+grant execute on function
+    public.deliveries_today, public.daily_deliveries, public.reader_counts, public.refresh_delivery_rate
+    to service_role;

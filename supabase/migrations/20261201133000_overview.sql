@@ -62,20 +62,33 @@ language sql stable security invoker set search_path = '' as $$
         'sources', public.source_states(),
         'failed_tasks', public.last_failed(20),
         'deliveries', public.delivery_overview(20),
-        'readers', (select coalesce(jsonb_agg(to_jsonb(r) order by r.owner, r.status), '[]')
-                      from (select owner, status, count(*) as readers from public.readers group by 1, 2) r),
+        -- Counted once a minute by a worker; without one, here.
+        'readers', coalesce(
+            (select readers from public.delivery_rate where computed_at > now() - interval '10 minutes'),
+            public.reader_counts()),
         'model_usage_today', public.model_usage_today())
 $$;
 
--- Returns up to p_limit tasks that have neither ended nor a row in the queue, by id, after the id p_after (null: from the first).
--- There should be none: both rows are written together.
-create function public.orphaned_tasks(p_after uuid, p_limit integer) returns jsonb
+-- Returns {task_ids, next}: up to p_limit tasks that have neither ended nor a row in the queue, among the p_scan tasks after the id
+-- p_after (null: from the first), ordered by id; and the p_after of the next page, null after the last task. There should be none:
+-- both rows are written together. No index finds unfinished tasks, so a page reads a bounded part of the table.
+create function public.orphaned_tasks(p_after uuid, p_limit integer, p_scan integer) returns jsonb
 language sql stable security invoker set search_path = '' as $$
-    select coalesce(jsonb_agg(o.task_id order by o.task_id), '[]')
-      from (select t.task_id from public.tasks t
-             where t.status is null and t.task_id > coalesce(p_after, '00000000-0000-0000-0000-000000000000'::uuid)
-               and not exists (select from public.queue q where q.task_id = t.task_id)
-             order by t.task_id limit p_limit) o
+    with scanned as materialized (
+        select t.task_id, t.status from public.tasks t
+         where t.task_id > coalesce(p_after, '00000000-0000-0000-0000-000000000000'::uuid)
+         order by t.task_id limit p_scan),
+    orphaned as materialized (
+        select s.task_id from scanned s
+         where s.status is null and not exists (select from public.queue q where q.task_id = s.task_id)
+         order by s.task_id limit p_limit + 1),
+    listed as materialized (select task_id from orphaned order by task_id limit p_limit)
+    select jsonb_build_object(
+               'task_ids', (select coalesce(jsonb_agg(task_id order by task_id), '[]') from listed),
+               'next', case
+                   when (select count(*) from orphaned) > p_limit then (select task_id from listed order by task_id desc limit 1)
+                   when (select count(*) from scanned) = p_scan then (select task_id from scanned order by task_id desc limit 1)
+               end)
 $$;
 
 -- Permissions.

@@ -90,7 +90,7 @@ declare
 begin
     with old as materialized (
         select reader_id, key from public.shown_items where shown_at < now() - make_interval(days => p_edition_days + 30)
-         limit p_batch for update skip locked)
+         order by shown_at limit p_batch for update skip locked)
     delete from public.shown_items s using old where s.reader_id = old.reader_id and s.key = old.key;
     get diagnostics removed = row_count;
     return removed;

@@ -45,7 +45,7 @@ async def replaying(client: AsyncClient, times: int) -> None:
     operator = Operator(client)
     for _ in range(times):
         assert (await operator.replay(ACTOR, TASK)).status is TaskStatus.PENDING
-        assert (len(await operator.workers()), await operator.orphaned_tasks()) == (1, [])
+        assert (len(await operator.workers()), (await operator.orphaned_tasks()).task_ids) == (1, ())
         assert [entry.action for entry in (await operator.audit_entries()).entries] == ["replay"]
         assert len((await operator.overview()).workers) == 1
         assert len((await Health(client).facts()).workers) == 1

@@ -92,7 +92,11 @@ FILTERS = {
     "running": {"p_status": "running"},
     "failed": {"p_status": "failed"},
     "completed": {"p_status": "completed"},
+    "cancelled": {"p_status": "cancelled"},
     "a day": {"p_source_date": "2026-03-04"},
+    "a day, a rare kind": {"p_source_date": "2026-03-04", "p_kind": "fetch"},
+    "a day, another owner": {"p_source_date": "2026-03-04", "p_owner": "ada"},
+    "a day, cancelled": {"p_source_date": "2026-03-04", "p_status": "cancelled"},
     "behind a cursor": {"p_before": "2026-03-04T00:00:00Z", "p_before_id": "00000000-0000-4000-8000-000000000000"},
 }
 
@@ -105,6 +109,18 @@ async def test_a_list_reads_few_of_many_rows(name: str, many: asyncpg.Connection
     await many.fetchval(query)  # caches the plans
     plan = json.loads(await many.fetchval(f"explain (analyze, buffers, format json) {query}"))[0]["Plan"]
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1_000, "of some 3,000 that the table has"
+
+
+async def test_a_reopened_task_is_not_listed_as_cancelled(client: AsyncClient, database: asyncpg.Connection) -> None:
+    tasks = TaskStateManager(client)
+    reopened, removed = (await create(client)).task_id, (await create(client)).task_id
+    for task_id in (reopened, removed):
+        await tasks.cancel_task(task_id)
+    assert {task.task_id for task in (await tasks.list_tasks(status=TaskStatus.CANCELLED)).tasks} == {reopened, removed}
+    await database.execute("select public.reopen_tasks(array[$1]::uuid[])", reopened)
+    await database.execute("delete from public.tasks where task_id = $1", removed)
+    assert (await tasks.list_tasks(status=TaskStatus.CANCELLED)).tasks == ()
+    assert await database.fetchval("select count(*) from public.cancelled_tasks") == 0
 
 
 async def test_the_operators_overview_reads_few_of_many_rows(many: asyncpg.Connection) -> None:
@@ -142,6 +158,8 @@ async def fill(database: asyncpg.Connection) -> None:
     await insert_tasks(database, MANY, status="completed", kind="digest")
     await insert_tasks(database, 2_000, status="completed")
     await insert_tasks(database, 200)
+    await database.execute("update public.tasks set source_date = '2026-03-04' where kind = 'digest'")
+    await database.execute("vacuum full public.tasks")
     await database.execute(
         "update public.queue set dead_letter = true where task_id in (select task_id from public.queue limit 60)"
     )

@@ -1,5 +1,6 @@
 """Operators' actions: replay, redelivery, the list of workers. Each action is applied once and recorded."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,7 +12,7 @@ from supabase import AsyncClient
 from app.errors import NothingToDo, TaskNotFound
 from app.models.tasks import Task, TaskKind, TaskStatus
 from app.persistence.circuit_breaker import CircuitBreakers
-from app.persistence.operator import AuditPage, Operator
+from app.persistence.operator import AuditPage, Operator, OrphanedTaskPage
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.queue import TaskQueue
 from app.persistence.task_stats import TaskStats
@@ -132,7 +133,7 @@ async def test_a_callback_is_redelivered_however_it_ended(
     second = await worker.claim_one()
     assert (second.task_id, second.payload) == (first.task_id, first.payload)
     await worker.finish(second, Completed({}))
-    assert await operator.orphaned_tasks() == []
+    assert (await operator.orphaned_tasks()).task_ids == ()
     assert await database.fetchval("select count(*) from public.tasks") == 2
     with pytest.raises(TaskNotFound):
         await operator.redeliver(by(), task.task_id)
@@ -224,9 +225,9 @@ async def test_pages_of_the_audit_list_entries_of_one_moment_once(
 
 async def test_orphaned_tasks_are_shown(client: AsyncClient, operator: Operator, database: asyncpg.Connection) -> None:
     task = await create(client)
-    assert await operator.orphaned_tasks() == []
+    assert await operator.orphaned_tasks() == OrphanedTaskPage(task_ids=(), next=None)
     await database.execute("delete from public.queue where task_id = $1", task.task_id)
-    assert await operator.orphaned_tasks() == [task.task_id]
+    assert await operator.orphaned_tasks() == OrphanedTaskPage(task_ids=(task.task_id,), next=None)
 
 
 async def test_pages_of_orphaned_tasks_list_each_task_once(stack: Ready, database: asyncpg.Connection) -> None:
@@ -241,6 +242,20 @@ async def test_pages_of_orphaned_tasks_list_each_task_once(stack: Ready, databas
     assert [task_id for page in pages for task_id in page] == sorted(
         row["task_id"] for row in await database.fetch(orphaned)
     )
+
+
+async def test_each_page_of_orphaned_tasks_reads_so_many_tasks(database: asyncpg.Connection) -> None:
+    """Of 11 tasks, of which the third by id is orphaned, a page of four finds it, and the last page is shorter."""
+    await insert_tasks(database, 11)
+    ids = [row["task_id"] for row in await database.fetch("select task_id from public.tasks order by task_id")]
+    await database.execute("delete from public.queue where task_id = $1", ids[2])
+    pages, after = [], None
+    for _ in range(3):
+        page = json.loads(await database.fetchval("select public.orphaned_tasks($1, 2, 4)", after))
+        pages.append(page["task_ids"])
+        after = page["next"]
+    assert pages == [[str(ids[2])], [], []]
+    assert after is None
 
 
 async def test_a_full_last_page_of_orphaned_tasks_has_no_cursor(stack: Ready, database: asyncpg.Connection) -> None:

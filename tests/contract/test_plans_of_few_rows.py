@@ -51,6 +51,8 @@ with begun as materialized (
       from public.deliveries d join public.queue q using (task_id)
      where q.worker_id is not null and d.status = 'pending')
 select public.finish_sending(delivery_id, task_id, 'sent', null, null, false) from begun"""
+A_READER = 50
+"""Buffers of a reader without an e-mail address."""
 A_THING = 125
 """Buffers of inserts and look-ups by key. Without an index they grow with the number of rows."""
 
@@ -127,6 +129,21 @@ async def test_readers_are_stored_as_fast_without_statistics(stack: Ready, analy
     finally:
         await database.close()
     assert cost < TOGETHER * A_THING
+
+
+async def test_readers_of_a_new_owner_are_stored_as_fast(stack: Ready) -> None:
+    """The statistics have another owner only, as in a large table until autovacuum updates them."""
+    database = await asyncpg.connect(stack.database_url)
+    try:
+        await database_reset(database)
+        await cost_of_arrival(database, *ARRIVALS["readers"], 1, 1_000)
+        await database.execute("vacuum analyze public.readers")
+        call, reader = "upsert_readers('new', {every}, true)", ARRIVALS["readers"][1]
+        await cost_of_arrival(database, call, reader, 1_001, 3_000)
+        cost = await cost_of_arrival(database, call, reader, 3_001, 3_000 + TOGETHER)
+    finally:
+        await database.close()
+    assert cost < TOGETHER * A_READER
 
 
 async def cost_of_arrival(database: asyncpg.Connection, call: str, what: str, first: int, last: int) -> int:

@@ -231,9 +231,10 @@ OPERATORS = [
         "confirm_condition_callback", p_name="no_worker", p_callback_id=str(TWO)),
     rpc("compute the delivery rate", lambda c: Health(c).refresh_delivery_rate(), "refresh_delivery_rate"),
     rpc("read the health of the service", lambda c: Health(c).facts(), "operator_health"),
-    rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(), "orphaned_tasks", p_after=None, p_limit=50),
+    rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(), "orphaned_tasks", p_after=None, p_limit=50,
+        p_scan=10_000),
     rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(after=TWO, limit=3), "orphaned_tasks",
-        p_after=str(TWO), p_limit=3),
+        p_after=str(TWO), p_limit=3, p_scan=10_000),
 ]  # fmt: skip
 
 FLEETS = [

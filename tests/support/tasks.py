@@ -196,6 +196,7 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "task_stat_reports",
         "task_stats",
         "task_attempts",
+        "cancelled_tasks",
     ):
         query = f"select * from public.{table} order by 1, 2"
         if table == "queue":

@@ -54,6 +54,8 @@ def run_make(target: str, folder: Path, environment: dict[str, str], *arguments:
         ("mutants", "SEED", ["-m", "scripts.mutants", f"--seed={ODD}"]),
         ("soak-mails", "READERS", ["-m", "tests.acceptance.soak_mails", f"--readers={ODD}"]),
         ("bench-ranking", "DATA", ["-m", "benchmarks.ranking", ODD]),
+        ("bench-scale", "N", ["-m", "benchmarks.capacity", f"--rows={ODD}"]),
+        ("bench-schedule", "READERS", ["-m", "benchmarks.schedule", f"--readers={ODD}"]),
         ("test", "ARGS", ["-m", "pytest", f" -n auto --dist worksteal {ODD}"]),
     ],
 )

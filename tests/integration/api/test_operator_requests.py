@@ -82,15 +82,15 @@ ADMINS = [
     Request(
         "root",
         f"GET /v1/admin/orphaned_tasks?limit=1&cursor={OTHER}",
-        [[ID, OTHER]],
-        [("orphaned_tasks", {"p_after": OTHER, "p_limit": 2})],
+        [{"task_ids": [ID], "next": ID}],
+        [("orphaned_tasks", {"p_after": OTHER, "p_limit": 1, "p_scan": 10_000})],
         {"task_ids": [ID], "next_cursor": ID},
     ),
     Request(
         "root",
         "GET /v1/admin/orphaned_tasks",
-        [[]],
-        [("orphaned_tasks", {"p_after": None, "p_limit": 51})],
+        [{"task_ids": [], "next": None}],
+        [("orphaned_tasks", {"p_after": None, "p_limit": 50, "p_scan": 10_000})],
         {"task_ids": [], "next_cursor": None},
     ),
     Request(
