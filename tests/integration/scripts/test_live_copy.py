@@ -1,0 +1,58 @@
+"""Faults of the SQL in a copy of the tree: they are in the database of the tests, and only while they are injected."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.faults import WrongData, sql_mutants
+from scripts.live_copy import LiveCopy
+
+PERMITS, LIMITS = "tests/contract/test_rate_limits.py", "tests/contract/test_limits.py"
+PERMIT = f"{PERMITS}::test_the_next_permit_waits_until_this_one_is_released"
+IN_A_FUNCTION = {
+    "file": "20261201115000_rate_limits.sql",
+    "reason": "two processes hold the permit",
+    "old": "permit.holder is not null and permit.held_until > moment",
+    "new": "false",
+}
+IN_A_TABLE = {
+    "file": "20261201130000_reader_papers.sql",
+    "reason": "a title is longer than in the code",
+    "old": "(char_length(title) between 1 and 300), -- null",
+    "new": "(char_length(title) between 1 and 301), -- null",
+}
+LONG = 200.0
+"""Seconds."""
+
+
+@pytest.fixture(scope="module")
+def copy(own_folder: Path) -> Iterator[LiveCopy]:
+    copy = LiveCopy(own_folder, [PERMITS, LIMITS])
+    yield copy
+    copy.stop()
+
+
+@pytest.mark.parametrize(
+    ("entry", "tests", "detected"),
+    [
+        (IN_A_FUNCTION, [PERMIT], f"FAILED {PERMIT}[bundled]"),
+        (IN_A_TABLE, [LIMITS], f"FAILED {LIMITS}::test_the_database_limits_a_paper_as_the_code[bundled-title]"),
+    ],
+    ids=["function", "table"],
+)
+def test_a_fault_is_in_the_database_while_injected(
+    copy: LiveCopy, entry: dict[str, str], tests: list[str], detected: str
+) -> None:
+    (mutant,) = sql_mutants([entry])
+    assert (mutant.live is None) == (entry is IN_A_TABLE)
+    with copy.injected(mutant):
+        assert copy.first_failure(tests, LONG) == detected
+    assert copy.first_failure(tests, LONG) is None
+
+
+def test_a_fault_that_is_no_sql_is_named(copy: LiveCopy) -> None:
+    (mutant,) = sql_mutants([IN_A_FUNCTION | {"new": "and"}])
+    with pytest.raises(WrongData, match=r"two processes hold the permit: syntax error"), copy.injected(mutant):
+        pass
+    assert copy.first_failure([PERMIT], LONG) is None
