@@ -1,7 +1,8 @@
 """A copy of the tree for faults of the SQL, which runs tests in a fraction of the time of a new process.
 
-The tests run in forks of a process that has imported them, on an emulator that keeps running. A fault of a function
-replaces the function in its database; for another fault, the tests start an emulator of their own.
+The tests run in forks of a process that has imported them, on an emulator that keeps running: a fault of a function
+replaces the function in its database. For another fault, and for the last run, the fault is in the migration's file,
+and the tests start an emulator of their own.
 """
 
 import json
@@ -77,34 +78,40 @@ class Emulator:
 
 
 class LiveCopy(Copy):
-    """A copy whose emulator and imported tests stay for all faults. `tests` are the files and folders to import."""
+    """A copy whose imported tests and emulator stay for all faults. `tests` are the files and folders to import."""
 
     def __init__(self, folder: Path, tests: Sequence[str]) -> None:
         super().__init__(folder)
         self._tests = tests
         self._emulator: Emulator | None = None
-        self._is_shared = True
+        self._is_replaced = False
         self._pytest: subprocess.Popen[bytes] | None = None
 
-    @contextmanager
-    def injected(self, mutant: Mutant) -> Iterator[None]:
-        """Keep the fault in the file, and in the running database if it is in a function. Raises `WrongData`."""
+    def detection(self, mutant: Mutant, runs: Sequence[Sequence[str]], seconds: float) -> str | None:
+        """See `Copy.detection`. Raises `WrongData` for a function that the database refuses."""
         if mutant.live is None:
-            self._is_shared = False
-        else:
-            try:
-                self._running_emulator().execute(mutant.live[0])
-            except psycopg.Error as error:
-                raise WrongData(f"{mutant.file}:{mutant.line} {mutant.reason}: {error}") from error
-        with super().injected(mutant):
+            return super().detection(mutant, runs, seconds)
+        with self._replaced(mutant, mutant.live):
+            failure = self._first_failure_of(runs[:-1], seconds)
+        return failure or super().detection(mutant, runs[-1:], seconds)
+
+    @contextmanager
+    def _replaced(self, mutant: Mutant, statements: tuple[str, str]) -> Iterator[None]:
+        """Keep the fault in the running database while the block runs."""
+        try:
+            self._running_emulator().execute(statements[0])
+        except psycopg.Error as error:
+            raise WrongData(f"{mutant.file}:{mutant.line} {mutant.reason}: {error}") from error
+        self._is_replaced = True
+        try:
             yield
-        if mutant.live is not None:
-            self._restore(mutant.live[1])
-        self._is_shared = True
+        finally:
+            self._is_replaced = False
+            self._restore(statements[1])
 
     def first_failure(self, tests: Sequence[str], seconds: float) -> str | None:
         """Run these tests in a fork; see `Copy.first_failure`."""
-        environment = {EMULATOR: self._running_emulator().ready} if self._is_shared else {}
+        environment = {EMULATOR: self._running_emulator().ready} if self._is_replaced else {}
         status = self._run({"arguments": self.arguments(tests), "environment": environment}, seconds)
         if status == "0":
             return None

@@ -28,7 +28,7 @@ from scripts.live_copy import LiveCopy
 from scripts.relevant_tests import RelevantTests
 from scripts.tree_copy import Copy, copies
 
-TIME_LIMIT = 900.0
+TIME_LIMIT = 3600.0
 """Seconds that a package's tests may take without any fault."""
 
 
@@ -65,13 +65,11 @@ def run_mutants(
         def run(mutant: Mutant) -> tuple[Mutant, Verdict]:
             copy, verdict = free.get(), Verdict.TESTS
             runs = [packages[mutant.package]] if relevant is None else relevant.runs(mutant.description)
-            with copy.injected(mutant):
-                failures = (copy.first_failure(tests, time_limits[mutant.package]) for tests in runs)
-                failure = next((failure for failure in failures if failure is not None), "")
-                if not failure:
-                    verdict = Verdict.NONE if mutant.package == SQL or copy.passes_type_check() else Verdict.TYPES
+            failure = copy.detection(mutant, runs, time_limits[mutant.package])
+            if failure is None:
+                verdict = Verdict.NONE if mutant.package == SQL or copy.passes_type_check(mutant) else Verdict.TYPES
             free.put(copy)
-            print(f"{verdict.value:10}{mutant.file}:{mutant.line} {mutant.reason} {failure}".rstrip(), flush=True)
+            print(f"{verdict.value:10}{mutant.file}:{mutant.line} {mutant.reason} {failure or ''}".rstrip(), flush=True)
             return mutant, verdict
 
         try:

@@ -52,12 +52,19 @@ class Copy:
         # The options of an outer pytest, such as those of `make test`, are not meant for this one.
         return os.environ | ONE_DATABASE | {"TMPDIR": str(self.folder / "tmp"), "PYTEST_ADDOPTS": ""}
 
+    def detection(self, mutant: Mutant, runs: Sequence[Sequence[str]], seconds: float) -> str | None:
+        """Inject the fault, and return the first test that fails. The next run begins if the previous one passes."""
+        with self.injected(mutant):
+            return self._first_failure_of(runs, seconds)
+
     @contextmanager
     def injected(self, mutant: Mutant) -> Iterator[None]:
         """Keep the fault in the file while the block runs."""
         self._write(mutant.file, mutant.text)
-        yield
-        self._write(mutant.file, mutant.original)
+        try:
+            yield
+        finally:
+            self._write(mutant.file, mutant.original)
 
     def first_failure(self, tests: Sequence[str], seconds: float) -> str | None:
         """Run these tests until one fails, and name it. Tests that take longer than `seconds` count as failed."""
@@ -74,14 +81,19 @@ class Copy:
         failed = FAILED.findall((self.folder / OUTPUT).read_text(encoding="utf-8", errors="replace"))
         return failed[-1] if failed else "no test failed, but the tests did not end normally and in time"
 
-    def passes_type_check(self) -> bool:
-        """Whether the type checker reports no error in the service's packages."""
-        return self._succeeds(["mypy", *CHECKED], TYPE_CHECK)
+    def passes_type_check(self, mutant: Mutant) -> bool:
+        """Whether the type checker reports no error in the service's packages with this fault."""
+        with self.injected(mutant):
+            return self._succeeds(["mypy", *CHECKED], TYPE_CHECK)
 
     def stop(self) -> None:
         """Kill the running tests and the processes that they started."""
         if self._process is not None:
             kill_group(self._process)
+
+    def _first_failure_of(self, runs: Sequence[Sequence[str]], seconds: float) -> str | None:
+        failures = (self.first_failure(tests, seconds) for tests in runs)
+        return next((failure for failure in failures if failure is not None), None)
 
     def _paths(self, test: str) -> list[str]:
         return [test] if "::" in test else [str(path) for path in sorted(self.folder.glob(test))]

@@ -46,13 +46,11 @@ def test_a_fault_is_in_the_database_while_injected(
 ) -> None:
     (mutant,) = sql_mutants([entry])
     assert (mutant.live is None) == (entry is IN_A_TABLE)
-    with copy.injected(mutant):
-        assert copy.first_failure(tests, LONG) == detected
+    assert copy.detection(mutant, [tests, tests], LONG) == detected
     assert copy.first_failure(tests, LONG) is None
 
 
 def test_a_fault_that_is_no_sql_is_named(copy: LiveCopy) -> None:
     (mutant,) = sql_mutants([IN_A_FUNCTION | {"new": "and"}])
-    with pytest.raises(WrongData, match=r"two processes hold the permit: syntax error"), copy.injected(mutant):
-        pass
-    assert copy.first_failure([PERMIT], LONG) is None
+    with pytest.raises(WrongData, match=r"two processes hold the permit: syntax error"):
+        copy.detection(mutant, [[PERMIT], [PERMIT]], LONG)
