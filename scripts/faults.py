@@ -43,6 +43,8 @@ class Mutant:
     """Words about the fault, by which its tests are found."""
     live: tuple[str, str] | None = None
     """For a fault in an SQL function: the statements that inject it into a running database, and remove it."""
+    test: str = ""
+    """The file of a test that the description does not find; empty if it does."""
 
     def diff(self) -> str:
         """The change as a unified diff with one line of context."""
@@ -143,8 +145,8 @@ def sql_mutants(listed: Sequence[dict[str, str]]) -> Iterator[Mutant]:
                 f"{DATA.name}: {entry['old']!r} of {entry['file']} is replaced by {later}: name that file in the entry"
             )
         changed = text.replace(entry["old"], entry["new"])
-        line = text[:position].count("\n") + 1
-        yield Mutant(SQL, str(path.relative_to(ROOT)), line, text, changed, entry["reason"], *_located(entry, text))
+        place, test = (str(path.relative_to(ROOT)), text[:position].count("\n") + 1), entry.get("test", "")
+        yield Mutant(SQL, *place, text, changed, entry["reason"], *_located(entry, text), test)
 
 
 def _located(entry: dict[str, str], text: str) -> tuple[str, tuple[str, str] | None]:

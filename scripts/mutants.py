@@ -65,6 +65,8 @@ def run_mutants(
         def run(mutant: Mutant) -> tuple[Mutant, Verdict]:
             copy, verdict = free.get(), Verdict.TESTS
             runs = [packages[mutant.package]] if relevant is None else relevant.runs(mutant.description)
+            if mutant.test:
+                runs = [[mutant.test], *runs]
             failure = copy.detection(mutant, runs, time_limits[mutant.package])
             if failure is None:
                 verdict = Verdict.NONE if mutant.package == SQL or copy.passes_type_check(mutant) else Verdict.TYPES

@@ -9,6 +9,7 @@ from scripts.faults import WrongData, sql_mutants
 from scripts.live_copy import LiveCopy
 
 PERMITS, LIMITS = "tests/contract/test_rate_limits.py", "tests/contract/test_limits.py"
+LIMIT = f"{LIMITS}::test_the_database_limits_a_paper_as_the_code"
 PERMIT = f"{PERMITS}::test_the_next_permit_waits_until_this_one_is_released"
 IN_A_FUNCTION = {
     "file": "20261201115000_rate_limits.sql",
@@ -33,21 +34,16 @@ def copy(own_folder: Path) -> Iterator[LiveCopy]:
     copy.stop()
 
 
-@pytest.mark.parametrize(
-    ("entry", "tests", "detected"),
-    [
-        (IN_A_FUNCTION, [PERMIT], f"FAILED {PERMIT}[bundled]"),
-        (IN_A_TABLE, [LIMITS], f"FAILED {LIMITS}::test_the_database_limits_a_paper_as_the_code[bundled-title]"),
-    ],
-    ids=["function", "table"],
-)
-def test_a_fault_is_in_the_database_while_injected(
-    copy: LiveCopy, entry: dict[str, str], tests: list[str], detected: str
-) -> None:
-    (mutant,) = sql_mutants([entry])
-    assert (mutant.live is None) == (entry is IN_A_TABLE)
-    assert copy.detection(mutant, [tests, tests], LONG) == detected
-    assert copy.first_failure(tests, LONG) is None
+def test_a_fault_is_in_the_running_database_while_it_is_tested(copy: LiveCopy) -> None:
+    fault, no_fault = sql_mutants([IN_A_FUNCTION, IN_A_FUNCTION | {"new": f"true and {IN_A_FUNCTION['old']}"}])
+    assert copy.detection(fault, [[PERMIT], [PERMIT]], LONG) == f"FAILED {PERMIT}[bundled]"
+    assert copy.detection(no_fault, [[PERMIT], [PERMIT]], LONG) is None
+
+
+def test_a_fault_of_a_table_is_in_the_tests_own_database(copy: LiveCopy) -> None:
+    (mutant,) = sql_mutants([IN_A_TABLE])
+    assert mutant.live is None
+    assert copy.detection(mutant, [[LIMIT]], LONG) == f"FAILED {LIMIT}[bundled-title]"
 
 
 def test_a_fault_that_is_no_sql_is_named(copy: LiveCopy) -> None:

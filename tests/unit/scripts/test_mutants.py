@@ -64,7 +64,9 @@ def test_every_package_and_fault_of_the_list_fits_the_tree() -> None:
     for name, package in LISTED["packages"].items():
         check_tests(name, package["tests"])
         assert all(any(ROOT.glob(pattern)) for pattern in package.get("files", ())), name
-    assert all(mutant.text != mutant.original for mutant in sql_mutants(LISTED["sql"]))
+    listed = list(sql_mutants(LISTED["sql"]))
+    assert all(mutant.text != mutant.original for mutant in listed)
+    check_tests("sql", [mutant.test for mutant in listed if mutant.test])
 
 
 def test_an_entry_that_does_not_fit_is_named() -> None:
@@ -124,3 +126,11 @@ def test_detected_faults_are_listed_and_the_tree_is_unchanged(
     assert (root / "doubled.py").read_text() == DOUBLED
     failure = Copy(tmp_path / "copy").first_failure(["tests"], 0)
     assert failure is not None, "tests that exceed their time must fail"
+
+
+def test_the_test_that_an_entry_names_runs_first(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named = root / "tests" / "test_named.py"
+    named.write_text((root / "tests" / "test_code.py").read_text())
+    made = Mutant("sql", "doubled.py", 2, DOUBLED, DOUBLED.replace("2 *", "3 *"), test="tests/test_named.py")
+    assert [verdict for _, verdict in run_mutants([made], {"sql": ["tests"]}, 1)] == [Verdict.TESTS]
+    assert capsys.readouterr().out.split()[-1] == "tests/test_named.py::test"
