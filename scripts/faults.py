@@ -21,6 +21,9 @@ SQL = "sql"
 FUNCTIONS = re.compile(r"^create (?:or replace )?function public\.(\w+)\(.*?\$\$;", re.MULTILINE | re.DOTALL)
 """Matches each function of a migration, with its body."""
 
+REASON_WEIGHT = 3
+"""How often the words of the reason count, compared with those of the changed text."""
+
 
 class WrongData(Exception):
     """`mutants.toml` does not match the tree, or a package's tests fail without a fault; the message says where."""
@@ -36,6 +39,12 @@ class Mutant:
     original: str
     text: str
     reason: str = ""
+    description: str = ""
+    """Words about the fault, by which its tests are found."""
+    live: tuple[str, str] | None = None
+    """For a fault in an SQL function: the statements that inject it into a running database, and remove it."""
+    test: str = ""
+    """The file of a test that the description does not find; empty if it does."""
 
     def diff(self) -> str:
         """The change as a unified diff with one line of context."""
@@ -136,7 +145,18 @@ def sql_mutants(listed: Sequence[dict[str, str]]) -> Iterator[Mutant]:
                 f"{DATA.name}: {entry['old']!r} of {entry['file']} is replaced by {later}: name that file in the entry"
             )
         changed = text.replace(entry["old"], entry["new"])
-        yield Mutant(SQL, str(path.relative_to(ROOT)), text[:position].count("\n") + 1, text, changed, entry["reason"])
+        place, test = (str(path.relative_to(ROOT)), text[:position].count("\n") + 1), entry.get("test", "")
+        yield Mutant(SQL, *place, text, changed, entry["reason"], *_located(entry, text), test)
+
+
+def _located(entry: dict[str, str], text: str) -> tuple[str, tuple[str, str] | None]:
+    """Return the fault's description and, if it is in a function, the statements that inject and remove it."""
+    words = " ".join([entry["reason"]] * REASON_WEIGHT + [entry["old"]])
+    for found in FUNCTIONS.finditer(text):
+        if entry["old"] in found[0]:
+            original = found[0].replace("create function", "create or replace function", 1)
+            return f"{words} {found[1]}", (original.replace(entry["old"], entry["new"]), original)
+    return words, None
 
 
 def _replaced_by(path: Path, text: str, position: int) -> str | None:

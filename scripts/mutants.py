@@ -4,38 +4,31 @@ If no test detects a fault, the type checker runs on it: CI runs it before the t
 
 The faults of Python are a random sample; all faults of the SQL are used (`faults.py`). They are written into the file,
 so that processes which a test starts have them too (mutmut's own runner enables them only in its own process). The
-files and tests of each package are in `mutants.toml`.
+files and tests of each package are in `mutants.toml`. For a fault of the SQL, the tests whose words are nearest to its
+description run first (`relevant_tests.py`), and no run starts a process or an emulator (`live_copy.py`).
 """
 
 import argparse
-import itertools
 import os
 import random
 import secrets
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
-from scripts.faults import DATA, SQL, Mutant, WrongData, python_mutants, sql_mutants
+from scripts.faults import DATA, ROOT, SQL, Mutant, WrongData, python_mutants, sql_mutants
+from scripts.live_copy import LiveCopy
+from scripts.relevant_tests import RelevantTests
+from scripts.tree_copy import Copy, copies
 
-ROOT = Path(__file__).resolve().parent.parent
-ONE_DATABASE = {"POSTGRESQL": "bundled"}
-"""The contract tests can run on two PostgreSQL versions; here they run on one."""
-
-CHECKED = ("app", "worker")
-"""The packages that the type checker checks."""
-
-TIME_LIMIT = 900.0
+TIME_LIMIT = 3600.0
 """Seconds that a package's tests may take without any fault."""
 
 
@@ -46,84 +39,6 @@ def check_tests(package: str, tests: Sequence[str]) -> None:
             raise WrongData(f"{DATA.name}, package {package}: no test is called {pattern}")
 
 
-class Copy:
-    """A copy of the tree, for one fault at a time and the tests that should detect it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._times = itertools.count(1_000_000_000)
-        self._process: subprocess.Popen[bytes] | None = None
-        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        for name in subprocess.check_output(listed, cwd=ROOT, text=True).split("\0"):
-            if (ROOT / name).is_file():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(ROOT / name, folder / name)
-        (folder / "tmp").mkdir(parents=True)
-
-    @contextmanager
-    def injected(self, mutant: Mutant) -> Iterator[None]:
-        """Keep the fault in the file while the block runs."""
-        self._write(mutant.file, mutant.text)
-        yield
-        self._write(mutant.file, mutant.original)
-
-    def passes(self, tests: Sequence[str], seconds: float) -> bool:
-        """Run these tests until one fails; tests that take longer than `seconds` count as failed."""
-        files = [str(path) for pattern in tests for path in sorted(self._folder.glob(pattern))]
-        return self._succeeds(["pytest", "-x", "-p", "no:cacheprovider", *files], seconds)
-
-    def passes_type_check(self) -> bool:
-        """Whether the type checker reports no error in the service's packages."""
-        return self._succeeds(["mypy", *CHECKED], TIME_LIMIT)
-
-    def _succeeds(self, module: Sequence[str], seconds: float) -> bool:
-        command = [sys.executable, "-m", *module]
-        self._process = process = subprocess.Popen(
-            command,
-            cwd=self._folder,
-            # The options of an outer pytest, such as those of `make test`, are not meant for this one.
-            env=os.environ | ONE_DATABASE | {"TMPDIR": str(self._folder / "tmp"), "PYTEST_ADDOPTS": ""},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            return process.wait(seconds) == 0
-        except subprocess.TimeoutExpired:
-            return False
-        finally:
-            self.stop()
-            process.wait()
-
-    def stop(self) -> None:
-        """Kill the running tests and the processes that they started."""
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-
-    def _write(self, name: str, text: str) -> None:
-        """Write the file with a unique modification time: Python compares time and size to validate compiled files."""
-        (self._folder / name).write_text(text, encoding="utf-8")
-        modified = next(self._times)
-        os.utime(self._folder / name, (modified, modified))
-
-
-@contextmanager
-def copies(count: int) -> Iterator["SimpleQueue[Copy]"]:
-    """Make `count` copies of the tree that PostgreSQL's user can read; remove them and their processes afterwards."""
-    with tempfile.TemporaryDirectory(prefix="broadsheet-mutants-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        every = [Copy(Path(folder) / str(number)) for number in range(count)]
-        free: SimpleQueue[Copy] = SimpleQueue()
-        for copy in every:
-            free.put(copy)
-        try:
-            yield free
-        finally:
-            for copy in every:
-                copy.stop()
-
-
 class Verdict(Enum):
     """What detected a fault, as it is printed."""
 
@@ -132,9 +47,16 @@ class Verdict(Enum):
     NONE = "SURVIVED"
 
 
-def run_mutants(mutants: Sequence[Mutant], packages: dict[str, list[str]], jobs: int) -> list[tuple[Mutant, Verdict]]:
-    """Inject each fault and return what detected it. Raises `WrongData`."""
-    with ThreadPoolExecutor(jobs) as pool, copies(jobs) as free:
+def run_mutants(
+    mutants: Sequence[Mutant],
+    packages: dict[str, list[str]],
+    jobs: int,
+    *,
+    make: Callable[[Path], Copy] = Copy,
+    relevant: RelevantTests | None = None,
+) -> list[tuple[Mutant, Verdict]]:
+    """Inject each fault into a copy and return what detected it. `relevant` orders the tests. Raises `WrongData`."""
+    with ThreadPoolExecutor(jobs) as pool, copies(jobs, make) as free:
         time_limits = {
             package: _time_limit(package, packages[package], free)
             for package in dict.fromkeys(m.package for m in mutants)
@@ -142,11 +64,14 @@ def run_mutants(mutants: Sequence[Mutant], packages: dict[str, list[str]], jobs:
 
         def run(mutant: Mutant) -> tuple[Mutant, Verdict]:
             copy, verdict = free.get(), Verdict.TESTS
-            with copy.injected(mutant):
-                if copy.passes(packages[mutant.package], time_limits[mutant.package]):
-                    verdict = Verdict.NONE if mutant.package == SQL or copy.passes_type_check() else Verdict.TYPES
+            runs = [packages[mutant.package]] if relevant is None else relevant.runs(mutant.description)
+            if mutant.test:
+                runs = [[mutant.test], *runs]
+            failure = copy.detection(mutant, runs, time_limits[mutant.package])
+            if failure is None:
+                verdict = Verdict.NONE if mutant.package == SQL or copy.passes_type_check(mutant) else Verdict.TYPES
             free.put(copy)
-            print(f"{verdict.value:10}{mutant.file}:{mutant.line} {mutant.reason}", flush=True)
+            print(f"{verdict.value:10}{mutant.file}:{mutant.line} {mutant.reason} {failure or ''}".rstrip(), flush=True)
             return mutant, verdict
 
         try:
@@ -159,8 +84,8 @@ def run_mutants(mutants: Sequence[Mutant], packages: dict[str, list[str]], jobs:
 def _time_limit(package: str, tests: Sequence[str], free: "SimpleQueue[Copy]") -> float:
     """Seconds that the package's tests may take with a fault: 30 plus three times their time without one."""
     copy, begin = free.get(), time.monotonic()
-    if not copy.passes(tests, TIME_LIMIT):
-        raise WrongData(f"package {package}: {' '.join(tests)} fail without any fault")
+    if (failure := copy.first_failure(tests, TIME_LIMIT)) is not None:
+        raise WrongData(f"package {package}: {' '.join(tests)} fail without any fault: {failure}")
     free.put(copy)
     took = time.monotonic() - begin
     print(f"{package}: {took:.0f} s without a fault", flush=True)
@@ -173,6 +98,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--count", type=int, default=50, help="Python faults to draw; all SQL faults are injected")
     parser.add_argument("--package", help="a package of mutants.toml, or sql")
+    parser.add_argument("--only", default="", help="inject only the SQL faults whose file or reason contains this text")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # remove the copies on SIGTERM too
@@ -185,10 +111,14 @@ def main() -> int:
         every = [make for name, package in packages.items() for make in python_mutants(name, package.get("files", ()))]
         draw = random.Random(options.seed)  # noqa: S311  (a repeatable draw, not a secret)
         drawn = [make() for make in draw.sample(every, min(options.count, len(every)))]
-        if SQL in packages:
-            drawn += sql_mutants(data["sql"])
-        print(f"{len(drawn)} faults, {len(every)} to draw from", flush=True)
-        verdicts = run_mutants(drawn, {name: package["tests"] for name, package in packages.items()}, options.jobs)
+        listed = list(sql_mutants(data["sql"] if SQL in packages else ()))
+        sql = [mutant for mutant in listed if options.only in f"{mutant.file} {mutant.reason}"]
+        print(f"{len(drawn)} faults of {len(every)}, and {len(sql)} of the SQL", flush=True)
+        tests = {name: package["tests"] for name, package in packages.items()}
+        verdicts = run_mutants(drawn, tests, options.jobs) if drawn else []
+        if sql:
+            make, relevant = partial(LiveCopy, tests=tests[SQL]), RelevantTests(ROOT, tests[SQL])
+            verdicts += run_mutants(sql, tests, options.jobs, make=make, relevant=relevant)
     except WrongData as error:
         print(error, file=sys.stderr)
         return 1
@@ -197,9 +127,8 @@ def main() -> int:
         for mutant in found[verdict]:
             print(f"\n{verdict.value} {mutant.file}:{mutant.line} {mutant.reason}\n{mutant.diff()}")
     survived, types = len(found[Verdict.NONE]), len(found[Verdict.TYPES])
-    print(
-        f"\n{survived} of {len(drawn)} faults were not detected, {types} only by the type checker (SEED={options.seed})"
-    )
+    print(f"\n{survived} of {len(verdicts)} faults were not detected, {types} only by the type checker", end=" ")
+    print(f"(SEED={options.seed})")
     return 0
 
 

@@ -23,6 +23,7 @@ from tests.support.database_reset import DatabaseCleaner
 from tests.support.forks import end_zygote
 from tests.support.logs import restored_logs
 from tests.support.processes import kill_what_is_left
+from tests.support.running_stack import running_emulator
 from tests.support.stack_process import StackProcess, settings_for
 
 ROOT = Path(__file__).parents[1]
@@ -107,6 +108,9 @@ def stack_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def stack(stack_folder: Path) -> Iterator[Ready]:
     """The emulator with the project's schema, in its own process, for the whole run."""
+    if (emulator := running_emulator()) is not None:
+        yield emulator
+        return
     with StackProcess(stack_folder / "stack", ROOT / "supabase" / "migrations").running() as ready:
         yield ready
 

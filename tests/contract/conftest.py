@@ -20,7 +20,7 @@ from tests.contract.mornings import TITLES, Mornings
 from tests.contract.world import World
 from tests.support.items import copy, save
 from tests.support.mailer import Mailer
-from tests.support.running_stack import running_stack
+from tests.support.running_stack import running_emulator, running_stack
 from tests.support.schedule import Clock, add_reader, enqueued, write_digests
 from tests.support.stack_process import StackProcess, settings_for
 from tests.support.tasks import JWT_SECRET, LosingTransport
@@ -68,7 +68,7 @@ def stack(request: pytest.FixtureRequest, stack_folder: Path) -> Iterator[Ready]
 
     Or the stack that `supabase start` runs.
     """
-    if (running := running_stack()) is not None:
+    if (running := running_stack() or running_emulator()) is not None:
         yield running
         return
     binaries = None if request.param == BUNDLED else _binaries_of_15()

@@ -10,6 +10,7 @@ from supabase import AsyncClient
 from app.errors import DeliveryNotFound, NotInDoubt
 from app.models.tasks import TaskKind
 from app.persistence.deliveries import Deliveries, DeliveryStatus, Paused, Send
+from app.persistence.operator import Operator
 from app.persistence.outcomes import Completed
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Reader, Readers, ReaderStatus
@@ -47,7 +48,7 @@ async def test_a_providers_report_stops_all_readers_at_the_address(client: Async
     assert (await readers.get(away.reader_id)).status is ReaderStatus.ACTIVE
 
 
-async def test_admins_can_resolve_only_deliveries_in_doubt(mailer: Mailer) -> None:
+async def test_admins_can_resolve_only_deliveries_in_doubt(client: AsyncClient, mailer: Mailer) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease)
     with pytest.raises(NotInDoubt):
@@ -57,6 +58,7 @@ async def test_admins_can_resolve_only_deliveries_in_doubt(mailer: Mailer) -> No
     for _ in range(2):
         resolved = await mailer.deliveries.resolve(mailer.delivery_id, PENDING, by="ada")
         assert (resolved.status, resolved.resolved_by) == (PENDING, "ada")
+    assert len((await Operator(client).audit_entries()).entries) == 1, "the second call changes nothing"
     again = await mailer.claim()
     assert again.task_id != lease.task_id
     assert isinstance(await mailer.begin(again), Send)

@@ -52,6 +52,7 @@ async def test_a_copy_merges_two_items_and_keeps_the_earlier_time(
         assert await seen(client) == []
         (item,) = await seen(client, TODAY - timedelta(days=3))
         assert item.first_seen == before
+        assert await seen(client, TODAY - timedelta(days=4)) == [], "a day has no items of the next day"
         assert len(item.keys) == 5
     assert await database.fetchval("select count(distinct item_id) from public.articles") == 1
 

@@ -10,6 +10,7 @@ from supabase import AsyncClient
 from app.errors import LeaseLost
 from app.models.tasks import TaskStatus
 from app.persistence.outcomes import Cancelled, Completed, Failed, Outcome, Released, Snoozed
+from app.persistence.queue import Progress
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
 from tests.support.tasks import SOON, Claimer, create, expire_lease, row
@@ -32,6 +33,7 @@ async def test_a_lost_lease_cannot_finish_renew_or_report(
     answer = await slow.sync({claimed_task.lease: outcome})
     assert [verdict.verdict for verdict in answer.rejected_outcomes] == ["lost"]
     assert answer.leases == ()
+    await slow.sync(progress={claimed_task.lease: Progress("still here", 0.9)})
     with pytest.raises(LeaseLost):
         await TaskStateManager(client).update_task(
             task.task_id, lease_token=claimed_task.lease.lease_token, message="still here", progress=0.9

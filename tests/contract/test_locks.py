@@ -132,6 +132,18 @@ async def test_a_call_waits_for_a_permit_that_is_being_granted(
     assert await asking > 0
 
 
+async def test_a_failure_waits_for_one_that_is_being_counted(client: AsyncClient, database: asyncpg.Connection) -> None:
+    count = "select public.breaker_failure('arxiv', gen_random_uuid(), 5, 300)"
+    await database.execute(count)
+    failure = {"p_name": "arxiv", "p_event": str(uuid4()), "p_threshold": 5, "p_open_seconds": 300}
+    async with database.transaction():
+        await database.execute("select from public.circuit_breakers for update")
+        counting = asyncio.create_task(client.rpc("breaker_failure", failure).execute())
+        await somebody_waits(database)
+        await database.execute(count)
+    assert (await counting).data["failures"] == 3
+
+
 async def test_retention_skips_items_and_tasks_that_others_lock(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:

@@ -50,6 +50,16 @@ async def test_feedback_applies_to_the_paper_for_every_copy_of_it(client: AsyncC
     assert await said(client, (await add_reader(client)).reader_id, PAPER) == [(None, False)]
 
 
+async def test_the_doi_of_an_arxiv_paper_is_not_looked_up(client: AsyncClient, reader: UUID) -> None:
+    papers = ReaderPapers(client)
+    both = PaperInput(keys=("arxiv:2611.1", "doi:10.1038/x"), arxiv_id="2611.1", doi="10.1038/x")
+    await rate(papers, reader, both, True)
+    assert await papers.dois_to_look_up(10) == []
+    await papers.record_looked_up([], [], dois=["10.1038/x"])
+    (paper,) = (await papers.page(reader)).papers
+    assert paper.looked_up_at is None
+
+
 async def test_merged_papers_keep_the_feedback_of_both(client: AsyncClient, reader: UUID) -> None:
     papers = ReaderPapers(client)
     await rate(papers, reader, paper_of(OF_A_DOI), False)

@@ -59,6 +59,26 @@ async def test_a_recently_fetched_edition_of_an_old_day_is_kept(client: AsyncCli
     assert len(await Editions(client).get_articles(LONG_AGO)) == len(ARTICLES)
 
 
+async def test_an_old_edition_is_kept_once_its_next_fetch_begins(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await fetch(client, DAY)
+    await grow_old(database)
+    await Editions(client).begin_edition(DAY)
+    await retain(client)
+    assert await days_left(client) == [DAY]
+
+
+async def test_tasks_are_removed_by_the_time_of_their_end(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await insert_tasks(database, 2, status="completed")
+    await grow_old(database)
+    await database.execute(
+        "update public.tasks set finished_at = now() where task_id = (select task_id from public.tasks limit 1)"
+    )
+    assert sum(removed.tasks for removed in await retain(client)) == 1
+    assert await database.fetchval("select count(*) from public.tasks") == 1
+
+
 async def test_editions_stored_long_ago_are_removed_completely(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:

@@ -1,4 +1,6 @@
-"""A stack that `supabase start` runs, on which the contract tests can run instead of the emulator.
+"""A stack that already runs, on which tests run instead of one of their own.
+
+`scripts/live_copy.py` keeps one emulator for many runs. The contract tests can also run on a stack of `supabase start`.
 
 `supabase status --output json` writes the file that SUPABASE_STATUS names. Start the stack with
 SUPABASE_AUTH_JWT_SECRET set to `JWT_SECRET` of tests/support/tasks.py. The tests empty its database.
@@ -11,7 +13,16 @@ from urllib.parse import urlsplit
 
 from embedded.stack import Ready
 
+EMULATOR = "RUNNING_EMULATOR"
+"""The variable that has the ready line of an emulator; it is started with `JWT_SECRET` of tests/support/tasks.py."""
+
 LOCAL = {"127.0.0.1", "localhost"}
+
+
+def running_emulator() -> Ready | None:
+    """The emulator of RUNNING_EMULATOR; None: it is not set."""
+    line = os.environ.get(EMULATOR)
+    return Ready(**json.loads(line)) if line else None
 
 
 def running_stack() -> Ready | None:

@@ -9,11 +9,13 @@ import libcst as cst
 import pytest
 from libcst.metadata import MetadataWrapper
 
-from scripts import faults, mutants
-from scripts.faults import DATA, Finder, Mutant, WrongData, python_mutants, sql_mutants
-from scripts.mutants import Copy, Verdict, check_tests, run_mutants
+from scripts import faults, tree_copy
+from scripts.faults import DATA, ROOT, Finder, Mutant, WrongData, python_mutants, sql_mutants
+from scripts.mutants import Verdict, check_tests, run_mutants
+from scripts.tree_copy import Copy
 
 LISTED = tomllib.loads(DATA.read_text(encoding="utf-8"))
+DOUBLED = "def double(n: int) -> int:\n    return 2 * n\n"
 SOURCE = '''
 async def renew(self, count: int | None) -> str:
     """Nobody tests this sentence."""
@@ -61,8 +63,10 @@ def test_faults_change_code_and_not_texts() -> None:
 def test_every_package_and_fault_of_the_list_fits_the_tree() -> None:
     for name, package in LISTED["packages"].items():
         check_tests(name, package["tests"])
-        assert all(any(mutants.ROOT.glob(pattern)) for pattern in package.get("files", ())), name
-    assert all(mutant.text != mutant.original for mutant in sql_mutants(LISTED["sql"]))
+        assert all(any(ROOT.glob(pattern)) for pattern in package.get("files", ())), name
+    listed = list(sql_mutants(LISTED["sql"]))
+    assert all(mutant.text != mutant.original for mutant in listed)
+    check_tests("sql", [mutant.test for mutant in listed if mutant.test])
 
 
 def test_an_entry_that_does_not_fit_is_named() -> None:
@@ -87,28 +91,46 @@ def test_a_fault_in_a_replaced_function_is_named(tmp_path: Path, monkeypatch: py
         list(sql_mutants([entry]))
 
 
-def test_detected_faults_are_listed_and_the_tree_is_unchanged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one function and its test, which `run_mutants` copies."""
     root = tmp_path / "root"
     (root / "tests").mkdir(parents=True)
-    original = "def double(n: int) -> int:\n    return 2 * n\n"
-    (root / "doubled.py").write_text(original)
+    (root / "doubled.py").write_text(DOUBLED)
     # In its own process, without the modules that this process has imported.
     seen = f"import subprocess, sys\n\ndef test(): assert subprocess.check_output([{sys.executable!r}, '-c', "
     call = "'import doubled; print(doubled.double(2) or 4)']) == b'4\\n'\n"
     (root / "tests" / "test_code.py").write_text(seen + call)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     for name, value in (("ROOT", root), ("CHECKED", ("--strict", "doubled.py"))):
-        monkeypatch.setattr(mutants, name, value)
-    # pytest's plugins are not under test, and each of four runs would import them.
+        monkeypatch.setattr(tree_copy, name, value)
+    # pytest's plugins are not under test, and each run would import them.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    texts = (original.replace("2 * n", text) for text in ("3 * n", "None", "n + 2"))
+    return root
+
+
+def test_detected_faults_are_listed_and_the_tree_is_unchanged(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = (DOUBLED.replace("2 * n", text) for text in ("3 * n", "None", "n + 2"))
     verdicts = run_mutants(
-        [Mutant("package", "doubled.py", 2, original, text) for text in texts], {"package": ["tests"]}, 1
+        [Mutant("package", "doubled.py", 2, DOUBLED, text) for text in texts], {"package": ["tests"]}, 1
     )
     assert [verdict for _, verdict in verdicts] == [Verdict.TESTS, Verdict.TYPES, Verdict.NONE]
     output = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
-    assert output == [["detected", "doubled.py:2"], ["types", "doubled.py:2"], ["SURVIVED", "doubled.py:2"]]
-    assert (root / "doubled.py").read_text() == original
-    assert not Copy(tmp_path / "copy").passes(["tests"], 0), "tests that exceed their time must fail"
+    assert output == [
+        ["detected", "doubled.py:2", "FAILED", "tests/test_code.py::test"],
+        ["types", "doubled.py:2"],
+        ["SURVIVED", "doubled.py:2"],
+    ]
+    assert (root / "doubled.py").read_text() == DOUBLED
+    failure = Copy(tmp_path / "copy").first_failure(["tests"], 0)
+    assert failure is not None, "tests that exceed their time must fail"
+
+
+def test_the_test_that_an_entry_names_runs_first(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named = root / "tests" / "test_named.py"
+    named.write_text((root / "tests" / "test_code.py").read_text())
+    made = Mutant("sql", "doubled.py", 2, DOUBLED, DOUBLED.replace("2 *", "3 *"), test="tests/test_named.py")
+    assert [verdict for _, verdict in run_mutants([made], {"sql": ["tests"]}, 1)] == [Verdict.TESTS]
+    assert capsys.readouterr().out.split()[-1] == "tests/test_named.py::test"

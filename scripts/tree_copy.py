@@ -1,0 +1,145 @@
+"""Copies of the tree, in which faults are injected and tests run."""
+
+import itertools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from queue import SimpleQueue
+
+from scripts.faults import ROOT, Mutant
+
+ONE_DATABASE = {"POSTGRESQL": "bundled"}
+"""The contract tests can run on two PostgreSQL versions; here they run on one."""
+
+CHECKED = ("app", "worker")
+"""The packages that the type checker checks."""
+
+OUTPUT = "tmp/output"
+"""The file of a copy that has the output of its last run."""
+
+OPTIONS = ("-x", "-rfE", "--tb=no", "-p", "no:cacheprovider")
+FAILED = re.compile(r"^(?:FAILED|ERROR) \S+", re.MULTILINE)
+"""Matches a failed test, or a test whose fixtures failed, in pytest's summary."""
+
+TYPE_CHECK = 900.0
+"""Seconds that the type checker may take."""
+
+
+class Copy:
+    """A copy of the tree, for one fault at a time and the tests that should detect it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._times = itertools.count(1_000_000_000)
+        self._process: subprocess.Popen[bytes] | None = None
+        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        for name in subprocess.check_output(listed, cwd=ROOT, text=True).split("\0"):
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, folder / name)
+        (folder / "tmp").mkdir(parents=True)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of the copy's processes."""
+        # The options of an outer pytest, such as those of `make test`, are not meant for this one.
+        return os.environ | ONE_DATABASE | {"TMPDIR": str(self.folder / "tmp"), "PYTEST_ADDOPTS": ""}
+
+    def detection(self, mutant: Mutant, runs: Sequence[Sequence[str]], seconds: float) -> str | None:
+        """Inject the fault, and return the first test that fails. The next run begins if the previous one passes."""
+        with self.injected(mutant):
+            return self._first_failure_of(runs, seconds)
+
+    @contextmanager
+    def injected(self, mutant: Mutant) -> Iterator[None]:
+        """Keep the fault in the file while the block runs."""
+        self._write(mutant.file, mutant.text)
+        try:
+            yield
+        finally:
+            self._write(mutant.file, mutant.original)
+
+    def first_failure(self, tests: Sequence[str], seconds: float) -> str | None:
+        """Run these tests until one fails, and name it. Tests that take longer than `seconds` count as failed."""
+        if self._succeeds(["pytest", *self.arguments(tests)], seconds):
+            return None
+        return self.failed_test()
+
+    def arguments(self, tests: Sequence[str]) -> list[str]:
+        """The arguments of pytest for these tests: names, or patterns of files and folders."""
+        return [*OPTIONS, *(path for test in tests for path in self._paths(test))]
+
+    def failed_test(self) -> str:
+        """The test that ended the last run."""
+        failed = FAILED.findall((self.folder / OUTPUT).read_text(encoding="utf-8", errors="replace"))
+        return failed[-1] if failed else "no test failed, but the tests did not end normally and in time"
+
+    def passes_type_check(self, mutant: Mutant) -> bool:
+        """Whether the type checker reports no error in the service's packages with this fault."""
+        with self.injected(mutant):
+            return self._succeeds(["mypy", *CHECKED], TYPE_CHECK)
+
+    def stop(self) -> None:
+        """Kill the running tests and the processes that they started."""
+        if self._process is not None:
+            kill_group(self._process)
+
+    def _first_failure_of(self, runs: Sequence[Sequence[str]], seconds: float) -> str | None:
+        failures = (self.first_failure(tests, seconds) for tests in runs)
+        return next((failure for failure in failures if failure is not None), None)
+
+    def _paths(self, test: str) -> list[str]:
+        return [test] if "::" in test else [str(path) for path in sorted(self.folder.glob(test))]
+
+    def _succeeds(self, module: Sequence[str], seconds: float) -> bool:
+        with (self.folder / OUTPUT).open("wb") as output:
+            self._process = process = subprocess.Popen(
+                [sys.executable, "-m", *module],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        try:
+            return process.wait(seconds) == 0
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            self.stop()
+            process.wait()
+
+    def _write(self, name: str, text: str) -> None:
+        """Write the file with a unique modification time: Python compares time and size to validate compiled files."""
+        (self.folder / name).write_text(text, encoding="utf-8")
+        modified = next(self._times)
+        os.utime(self.folder / name, (modified, modified))
+
+
+def kill_group(process: "subprocess.Popen[bytes] | subprocess.Popen[str]") -> None:
+    """Kill a process that has its own session, and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def copies(count: int, make: Callable[[Path], Copy]) -> Iterator["SimpleQueue[Copy]"]:
+    """Make `count` copies of the tree that PostgreSQL's user can read; remove them and their processes afterwards."""
+    with tempfile.TemporaryDirectory(prefix="broadsheet-mutants-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        every = [make(Path(folder) / str(number)) for number in range(count)]
+        free: SimpleQueue[Copy] = SimpleQueue()
+        for copy in every:
+            free.put(copy)
+        try:
+            yield free
+        finally:
+            for copy in every:
+                copy.stop()
