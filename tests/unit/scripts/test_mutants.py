@@ -11,7 +11,7 @@ from libcst.metadata import MetadataWrapper
 
 from scripts import faults, mutants
 from scripts.faults import DATA, Finder, Mutant, WrongData, python_mutants, sql_mutants
-from scripts.mutants import Copy, Verdict, check_tests, run_mutants
+from scripts.mutants import Copy, Verdict, check_tests, choose, run_mutants
 
 LISTED = tomllib.loads(DATA.read_text(encoding="utf-8"))
 SOURCE = '''
@@ -63,6 +63,28 @@ def test_every_package_and_fault_of_the_list_fits_the_tree() -> None:
         check_tests(name, package["tests"])
         assert all(any(mutants.ROOT.glob(pattern)) for pattern in package.get("files", ())), name
     assert all(mutant.text != mutant.original for mutant in sql_mutants(LISTED["sql"]))
+
+
+def test_each_python_file_belongs_to_one_package() -> None:
+    listed: dict[str, list[str]] = {}
+    for name, package in LISTED["packages"].items():
+        for path in {path for pattern in package.get("files", ()) for path in mutants.ROOT.glob(pattern)}:
+            listed.setdefault(str(path.relative_to(mutants.ROOT)), []).append(name)
+    files = [path for folder in ("app", "worker") for path in (mutants.ROOT / folder).rglob("*.py")]
+    packages: dict[str, list[str]] = {str(path.relative_to(mutants.ROOT)): [] for path in files}
+    packages |= listed
+    assert len(packages) > 300
+    assert {path: names for path, names in packages.items() if len(names) != 1} == {}, (
+        "faults are drawn once per package"
+    )
+
+
+def test_python_means_all_packages_except_the_sql() -> None:
+    packages = LISTED["packages"]
+    assert [*choose(packages, "python"), "sql"] == [*choose(packages, None)] == [*packages]
+    assert [*choose(packages, "pages")] == ["pages"]
+    with pytest.raises(WrongData, match=r"no package is called page: choose one of python, worker, "):
+        choose(packages, "page")
 
 
 def test_an_entry_that_does_not_fit_is_named() -> None:
