@@ -25,6 +25,9 @@ MATHEMATICS = (
     r"${\cal N}=4$",
     r"$x^\mathrm{T}_{i,\,j}$",
     r"$99\%$",
+    r"$\sqrt[3]{x}$",
+    r"$\frac{1}{2}$",
+    r"$\hat x$",
 )
 HOSTILE = (
     r"$\input{/etc/passwd}$",
@@ -50,6 +53,8 @@ HOSTILE = (
     r"$\frac$",
     r"$\frac{1}$",
     r"$\sqrt[$",
+    r"$\sqrt[3]$",
+    r"$\hat$",
     r"$x^$",
     r"$\alphaé$",
     r"$\alpha@x$",

@@ -5,9 +5,16 @@ from Stemmer import Stemmer
 
 from app.ranking.acronyms import Acronyms, definitions
 from app.ranking.vectors import vector_of
-from app.ranking.words import Stems, folded, is_english, words
+from app.ranking.words import VERSION, Stems, folded, is_english, words
 
 STEMS = Stems()
+JOINED = """
+    auto-encoder auto-regression auto-completion back-propagation chat-bots cross-lingual cross-modal data-base
+    data-sets down-sampling down-stream fine-tuned in-painting key-points life-long meta-learning out-painting
+    over-fitting post-training post-processing super-resolution super-pixels up-sampling up-scaling work-flows
+    anti-matter hyper-graph inter-action intra-day multi-task non-convex pre-print pseudo-label quasi-static
+    semi-definite spatio-temporal
+"""
 
 
 @pytest.mark.parametrize(
@@ -85,6 +92,29 @@ def test_what_is_two_words_to_people_is_two_terms(one: str, other: str) -> None:
 def test_british_and_american_spellings_are_one_term(pair: str) -> None:
     british, american = pair.split()
     assert STEMS.of_text(british.title()) == STEMS.of_text(british) == STEMS.of_text(american)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    JOINED.split(),
+)
+def test_separate_hyphenated_and_joined_words_are_one_term(pair: str) -> None:
+    joined = STEMS.of_text(pair.replace("-", ""))
+    assert STEMS.of_text(pair) == STEMS.of_text(pair.replace("-", " ")) == joined
+    assert len(joined) == 1
+
+
+def test_stems_of_stored_vectors_do_not_change() -> None:
+    """A vector is stored with the version of its stems: a change of stems needs another `VERSION`."""
+    text = "analysis authorities critic critical differentiable differentiation experiments important international"
+    found = STEMS.of_text(f"{text} organization policies severity university universal")
+    assert (VERSION, found) == (
+        2,
+        [
+            *("analyz", "authoriti", "critic", "critical", "differentiabl", "differentiat", "experiment", "importance"),
+            *("internation", "organiz", "polici", "severe", "univers", "universal"),
+        ],
+    )
 
 
 @pytest.mark.parametrize(
