@@ -28,6 +28,7 @@ MATHEMATICS = (
     r"$\sqrt[3]{x}$",
     r"$\frac{1}{2}$",
     r"$\hat x$",
+    r"$\Gamma \pm 1 \leq f: X \to \lfloor y \rfloor \quad \ldots$",
 )
 HOSTILE = (
     r"$\input{/etc/passwd}$",
@@ -55,6 +56,7 @@ HOSTILE = (
     r"$\sqrt[$",
     r"$\sqrt[3]$",
     r"$\hat$",
+    r"$\None$",
     r"$x^$",
     r"$\alphaé$",
     r"$\alpha@x$",
