@@ -8,6 +8,19 @@ from app.ranking.vectors import vector_of
 from app.ranking.words import VERSION, Stems, folded, is_english, words
 
 STEMS = Stems()
+BRITISH = """
+    ageing aging / aluminium aluminum / anaemia anemia / anaesthesia anesthesia / artefact artifact
+    artefacts artifacts / caesium cesium / centred centered / centring centering / enrol enroll
+    enrolment enrollment / foetal fetal / foetus fetus / fulfil fulfill / grey gray / greyscale grayscale
+    gynaecology gynecology / haematology hematology / haemoglobin hemoglobin / haemorrhage hemorrhage
+    ischaemic ischemic / judgement judgment / judgements judgments / leukaemia leukemia / manoeuvre maneuver
+    manoeuvres maneuvers / mould mold / moulding molding / oesophageal esophageal / oestrogen estrogen
+    orthopaedic orthopedic / paediatric pediatric / plough plow / programme program / programmes programs
+    sceptic skeptic / sceptical skeptical / sulphate sulfate / sulphide sulfide / sulphur sulfur / tyre tire
+    tyres tires / defence defense / licenced licensed / dialogue dialog / monologues monologs / hydrolyse hydrolyze
+    catalysed catalyzed / travelled traveled / tunnelling tunneling / theatre theater / spectre specter
+    neighbour neighbor / vapour vapor
+"""
 JOINED = """
     auto-encoder auto-regression auto-completion back-propagation chat-bots cross-lingual cross-modal data-base
     data-sets down-sampling down-stream fine-tuned in-painting key-points life-long meta-learning out-painting
@@ -73,21 +86,7 @@ def test_what_is_two_words_to_people_is_two_terms(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(
     "pair",
-    """
-    ageing aging / aluminium aluminum / anaemia anemia / anaesthesia anesthesia / artefact artifact
-    artefacts artifacts / caesium cesium / centred centered / centring centering / enrol enroll
-    enrolment enrollment / foetal fetal / foetus fetus / fulfil fulfill / grey gray / greyscale grayscale
-    gynaecology gynecology / haematology hematology / haemoglobin hemoglobin / haemorrhage hemorrhage
-    ischaemic ischemic / judgement judgment / judgements judgments / leukaemia leukemia / manoeuvre maneuver
-    manoeuvres maneuvers / mould mold / moulding molding / oesophageal esophageal / oestrogen estrogen
-    orthopaedic orthopedic / paediatric pediatric / plough plow / programme program / programmes programs
-    sceptic skeptic / sceptical skeptical / sulphate sulfate / sulphide sulfide / sulphur sulfur / tyre tire
-    tyres tires / defence defense / licenced licensed / dialogue dialog / monologues monologs / hydrolyse hydrolyze
-    catalysed catalyzed / travelled traveled / tunnelling tunneling / theatre theater / spectre specter
-    neighbour neighbor / vapour vapor
-    """.replace("\n", "/")
-    .strip(" /")
-    .split("/"),
+    [" ".join(pair.split()) for line in BRITISH.split("\n") for pair in line.split("/") if pair.strip()],
 )
 def test_british_and_american_spellings_are_one_term(pair: str) -> None:
     british, american = pair.split()
