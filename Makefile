@@ -54,7 +54,7 @@ test: $(STAMP) ## Run all tests in parallel; ARGS="-k word" selects some, POSTGR
 test-alone: $(STAMP) ## Run each test file in a separate process, to find tests that depend on other files
 	@for file in $$(git ls-files 'tests/*test_*.py'); do PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$ARGS" $(BIN)/python -m pytest -q --no-header "$$file" || exit 1; done
 
-mutants: $(STAMP) ## Inject N=50 Python faults and all SQL faults, list those that no test detects; SEED=1 PACKAGE=worker|sql|... ONLY=text
+mutants: $(STAMP) ## Inject N=50 Python faults and all SQL faults, list those that no test detects; SEED=1 PACKAGE=worker|sql|python ONLY=text
 	$(BIN)/python -m scripts.mutants $${SEED:+--seed="$$SEED"} $${N:+--count="$$N"} $${PACKAGE:+--package="$$PACKAGE"} $${ONLY:+--only="$$ONLY"}
 
 boot-check: $(STAMP) ## Check that this installation can start; ARGS="--json" prints JSON

@@ -22,6 +22,7 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from scripts.faults import DATA, ROOT, SQL, Mutant, WrongData, python_mutants, sql_mutants
 from scripts.live_copy import LiveCopy
@@ -30,6 +31,17 @@ from scripts.tree_copy import Copy, copies
 
 TIME_LIMIT = 3600.0
 """Seconds that a package's tests may take without any fault."""
+
+PYTHON = "python"
+"""Chooses the packages of Python, without the SQL."""
+
+
+def choose(packages: dict[str, Any], word: str | None) -> dict[str, Any]:
+    """Return the package of this name, those of Python, or all. Raises `WrongData` for an unknown name."""
+    if word not in (None, PYTHON, *packages):
+        known = ", ".join((PYTHON, *packages))
+        raise WrongData(f"{DATA.name}: no package is called {word}: choose one of {known}")
+    return {name: data for name, data in packages.items() if word in (None, name) or (word == PYTHON and name != SQL)}
 
 
 def check_tests(package: str, tests: Sequence[str]) -> None:
@@ -97,15 +109,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--count", type=int, default=50, help="Python faults to draw; all SQL faults are injected")
-    parser.add_argument("--package", help="a package of mutants.toml, or sql")
+    parser.add_argument("--package", help=f"a package of mutants.toml; {PYTHON}: all except {SQL}")
     parser.add_argument("--only", default="", help="inject only the SQL faults whose file or reason contains this text")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # remove the copies on SIGTERM too
     data = tomllib.loads(DATA.read_text(encoding="utf-8"))
-    packages = {name: package for name, package in data["packages"].items() if options.package in (None, name)}
     print(f"SEED={options.seed} N={options.count}", flush=True)
     try:
+        packages = choose(data["packages"], options.package)
         for name, package in packages.items():
             check_tests(name, package["tests"])
         every = [make for name, package in packages.items() for make in python_mutants(name, package.get("files", ()))]

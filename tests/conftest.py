@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -39,6 +40,12 @@ settings.load_profile("broadsheet")
 def pytest_xdist_auto_num_workers() -> int:
     """Three processes for two cores, because the tests wait during a quarter of their time."""
     return max(1, (os.cpu_count() or 1) * 3 // 2)
+
+
+def pytest_configure() -> None:
+    """A shell script starts background programs with SIGINT ignored, and tests that interrupt theirs would wait."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

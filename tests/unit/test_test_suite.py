@@ -17,6 +17,7 @@ REPOSITORY = {
     "deployment",
     "documents",
     "makefile",
+    "programs",
     "release",
     "retired_names",
     "test_suite",

@@ -1,5 +1,6 @@
 """`/v1/readers/{id}/library`: a key is checked at Zotero, stored, and never shown."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -104,21 +105,26 @@ async def test_a_key_for_all_groups_must_open_this_one(api: Libraries) -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "retry_after"),
+    ("response", "retry_after", "detail"),
     [
-        (web.Response(status=500), "60"),
-        (web.Response(text="<html>"), "60"),
-        (web.Response(status=429, headers={"Retry-After": "90"}), "90"),
-        (web.Response(text="[]"), "60"),
+        (
+            web.Response(status=500),
+            "60",
+            r"The key cannot be checked now, so nothing changed \(.*500.*\)\. Try again later\.",
+        ),
+        (web.Response(text="<html>"), "60", r"The key cannot be checked now, so nothing changed \(.+\)\. Try .*"),
+        (web.Response(status=429, headers={"Retry-After": "90"}), "90", r".* nothing changed\. Try again in 90 s\."),
+        (web.Response(text="[]"), "60", r"The key cannot be checked now, so nothing changed \(.+\)\. Try .*"),
     ],
     ids=["failure", "no JSON", "busy", "a list"],
 )
 async def test_nothing_is_stored_while_zotero_is_unavailable(
-    response: web.Response, retry_after: str, api: Libraries, database: asyncpg.Connection
+    response: web.Response, retry_after: str, detail: str, api: Libraries, database: asyncpg.Connection
 ) -> None:
     api.zotero.failures = [web.Response(status=response.status, text=response.text, headers=response.headers)]
     answer = await api.put(id=USER, key=KEY)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, retry_after)
+    assert re.fullmatch(detail, answer.json()["detail"])
     assert await database.fetchval(STORED) is None
 
 
@@ -129,6 +135,7 @@ async def test_keys_cannot_be_tried_one_after_the_other(api: Libraries, monkeypa
     limited = await api.put(id=USER, key=KEY)
     assert limited.status_code == 429
     assert 1 <= int(limited.headers["retry-after"]) <= 3600
+    assert re.fullmatch(r"Wait \d+ s before you give another key\.", limited.json()["detail"])
     assert len(api.zotero.requests) == requests
 
 

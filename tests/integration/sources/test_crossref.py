@@ -44,6 +44,18 @@ async def test_a_record_becomes_a_paper(make_fetcher: MakeFetcher) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("kind", "entry_type"),
+    [("journal-article", "article"), ("proceedings-article", "inproceedings"), ("book-chapter", "incollection"),
+     ("book", "book"), ("monograph", "book"), ("edited-book", "book"), ("dissertation", "phdthesis"),
+     ("report", "techreport"), ("posted-content", "")],
+)  # fmt: skip
+async def test_a_type_becomes_that_of_bibtex(make_fetcher: MakeFetcher, kind: str, entry_type: str) -> None:
+    async with FakeCrossref({NAMES[0]: work(NAMES[0], type=kind)}).serve() as fake:
+        ((_, publication),) = await crossref(make_fetcher, fake).look_up([NAMES[0]])
+    assert publication.entry_type == entry_type
+
+
 async def test_a_list_is_one_polite_request(make_fetcher: MakeFetcher) -> None:
     async with FakeCrossref(WORKS).serve() as fake:
         found = await crossref(make_fetcher, fake).look_up([*NAMES, "10.1000/unknown"])

@@ -1,5 +1,7 @@
 """`make readers`: its report and exit status."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -30,6 +32,20 @@ def run(folder: Path, text: str, *options: str) -> int:
     file = folder / "readers.toml"
     file.write_text(text, encoding="utf-8")
     return main([*options, "--", str(file)])
+
+
+@pytest.mark.usefixtures("project")
+def test_the_program_applies_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "readers.toml"
+    file.write_text(FILE, encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-m", "worker.readers", "--owner=team", "--", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert ended.stdout.startswith("file     1 created, 0 changed, 0 unchanged, 1 refused\nline 6: ")
 
 
 @pytest.mark.usefixtures("project")

@@ -25,6 +25,10 @@ MATHEMATICS = (
     r"${\cal N}=4$",
     r"$x^\mathrm{T}_{i,\,j}$",
     r"$99\%$",
+    r"$\sqrt[3]{x}$",
+    r"$\frac{1}{2}$",
+    r"$\hat x$",
+    r"$\Gamma \pm 1 \leq f: X \to \lfloor y \rfloor \quad \ldots$",
 )
 HOSTILE = (
     r"$\input{/etc/passwd}$",
@@ -50,6 +54,9 @@ HOSTILE = (
     r"$\frac$",
     r"$\frac{1}$",
     r"$\sqrt[$",
+    r"$\sqrt[3]$",
+    r"$\hat$",
+    r"$\None$",
     r"$x^$",
     r"$\alphaé$",
     r"$\alpha@x$",

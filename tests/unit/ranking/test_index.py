@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -76,6 +77,26 @@ async def test_a_term_that_no_article_has_is_the_rarest(make_article: MakeArticl
     index = await index_of([make_article(abstract="graph network")])
     known, unknown = (Concepts(index).rarity(((stem,),)) for stem in ("graph", "glacier"))
     assert 0 < known < unknown
+
+
+async def test_a_day_is_ordered_from_its_newest_article(make_article: MakeArticle) -> None:
+    """Equal scores are then equal orders, whatever order the database returned."""
+    noon = datetime(2025, 3, 4, 12, tzinfo=UTC)
+    names = [("b", "arxiv", 0), ("a", "medrxiv", 2), ("a", "biorxiv", 2), ("c", "arxiv", None), ("d", "arxiv", 1)]
+    articles = [
+        make_article(
+            external_id=name,
+            source=source,
+            title=f"Graph number{place} thing{place}",
+            abstract=f"On story{place} of case{place} with part{place}",
+            published_at=None if hours is None else noon + timedelta(hours=hours),
+        )
+        for place, (name, source, hours) in enumerate(names)
+    ]
+    for given in (articles, articles[::-1]):
+        index = await index_of(given)
+        found = [(article.external_id, article.source) for article in index.articles]
+        assert found == [("a", "biorxiv"), ("a", "medrxiv"), ("d", "arxiv"), ("b", "arxiv"), ("c", "arxiv")]
 
 
 async def test_building_takes_short_steps_and_little_memory() -> None:

@@ -5,9 +5,29 @@ from Stemmer import Stemmer
 
 from app.ranking.acronyms import Acronyms, definitions
 from app.ranking.vectors import vector_of
-from app.ranking.words import Stems, is_english, words
+from app.ranking.words import VERSION, Stems, folded, is_english, words
 
 STEMS = Stems()
+BRITISH = """
+    ageing aging / aluminium aluminum / anaemia anemia / anaesthesia anesthesia / artefact artifact
+    artefacts artifacts / caesium cesium / centred centered / centring centering / enrol enroll
+    enrolment enrollment / foetal fetal / foetus fetus / fulfil fulfill / grey gray / greyscale grayscale
+    gynaecology gynecology / haematology hematology / haemoglobin hemoglobin / haemorrhage hemorrhage
+    ischaemic ischemic / judgement judgment / judgements judgments / leukaemia leukemia / manoeuvre maneuver
+    manoeuvres maneuvers / mould mold / moulding molding / oesophageal esophageal / oestrogen estrogen
+    orthopaedic orthopedic / paediatric pediatric / plough plow / programme program / programmes programs
+    sceptic skeptic / sceptical skeptical / sulphate sulfate / sulphide sulfide / sulphur sulfur / tyre tire
+    tyres tires / defence defense / licenced licensed / dialogue dialog / monologues monologs / hydrolyse hydrolyze
+    catalysed catalyzed / travelled traveled / tunnelling tunneling / theatre theater / spectre specter
+    neighbour neighbor / vapour vapor
+"""
+JOINED = """
+    auto-encoder auto-regression auto-completion back-propagation chat-bots cross-lingual cross-modal data-base
+    data-sets down-sampling down-stream fine-tuned in-painting key-points life-long meta-learning out-painting
+    over-fitting post-training post-processing super-resolution super-pixels up-sampling up-scaling work-flows
+    anti-matter hyper-graph inter-action intra-day multi-task non-convex pre-print pseudo-label quasi-static
+    semi-definite spatio-temporal
+"""
 
 
 @pytest.mark.parametrize(
@@ -62,6 +82,52 @@ def test_what_is_one_word_to_people_is_one_term(one: str, other: str) -> None:
 )
 def test_what_is_two_words_to_people_is_two_terms(one: str, other: str) -> None:
     assert STEMS.of_text(one) != STEMS.of_text(other)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [" ".join(pair.split()) for line in BRITISH.split("\n") for pair in line.split("/") if pair.strip()],
+)
+def test_british_and_american_spellings_are_one_term(pair: str) -> None:
+    british, american = pair.split()
+    assert STEMS.of_text(british.title()) == STEMS.of_text(british) == STEMS.of_text(american)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    JOINED.split(),
+)
+def test_separate_hyphenated_and_joined_words_are_one_term(pair: str) -> None:
+    joined = STEMS.of_text(pair.replace("-", ""))
+    assert STEMS.of_text(pair) == STEMS.of_text(pair.replace("-", " ")) == joined
+    assert len(joined) == 1
+
+
+def test_stems_of_stored_vectors_do_not_change() -> None:
+    """A vector is stored with the version of its stems: a change of stems needs another `VERSION`."""
+    text = "analysis authorities critic critical differentiable differentiation experiments important international"
+    found = STEMS.of_text(f"{text} organization policies severity university universal")
+    assert (VERSION, found) == (
+        2,
+        [
+            *("analyz", "authoriti", "critic", "critical", "differentiabl", "differentiat", "experiment", "importance"),
+            *("internation", "organiz", "polici", "severe", "univers", "universal"),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("letters", "plain"),
+    [
+        ("ø Ø ł Ł đ Đ ð þ \u0131", "o O l L d D d th i"),
+        ("ß æ Æ œ ö é", "ss ae AE oe o e"),
+        ("A\u2010B\u2011C\u2013D\u2212E", "A-B-C-D-E"),
+        ("x\u2018y\u2019z\u02bcw", "x'y'z'w"),
+        ("co\u00adop\u200berate", "cooperate"),
+    ],
+)
+def test_each_letter_and_mark_has_a_plain_form(letters: str, plain: str) -> None:
+    assert folded(letters) == plain
 
 
 @pytest.mark.parametrize(

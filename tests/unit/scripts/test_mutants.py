@@ -11,7 +11,7 @@ from libcst.metadata import MetadataWrapper
 
 from scripts import faults, tree_copy
 from scripts.faults import DATA, ROOT, Finder, Mutant, WrongData, python_mutants, sql_mutants
-from scripts.mutants import Verdict, check_tests, run_mutants
+from scripts.mutants import Verdict, check_tests, choose, run_mutants
 from scripts.tree_copy import Copy
 
 LISTED = tomllib.loads(DATA.read_text(encoding="utf-8"))
@@ -67,6 +67,28 @@ def test_every_package_and_fault_of_the_list_fits_the_tree() -> None:
     listed = list(sql_mutants(LISTED["sql"]))
     assert all(mutant.text != mutant.original for mutant in listed)
     check_tests("sql", [mutant.test for mutant in listed if mutant.test])
+
+
+def test_each_python_file_belongs_to_one_package() -> None:
+    listed: dict[str, list[str]] = {}
+    for name, package in LISTED["packages"].items():
+        for path in {path for pattern in package.get("files", ()) for path in ROOT.glob(pattern)}:
+            listed.setdefault(str(path.relative_to(ROOT)), []).append(name)
+    files = [path for folder in ("app", "worker") for path in (ROOT / folder).rglob("*.py")]
+    packages: dict[str, list[str]] = {str(path.relative_to(ROOT)): [] for path in files}
+    packages |= listed
+    assert len(packages) > 300
+    assert {path: names for path, names in packages.items() if len(names) != 1} == {}, (
+        "faults are drawn once per package"
+    )
+
+
+def test_python_means_all_packages_except_the_sql() -> None:
+    packages = LISTED["packages"]
+    assert [*choose(packages, "python"), "sql"] == [*choose(packages, None)] == [*packages]
+    assert [*choose(packages, "pages")] == ["pages"]
+    with pytest.raises(WrongData, match=r"no package is called page: choose one of python, worker, "):
+        choose(packages, "page")
 
 
 def test_an_entry_that_does_not_fit_is_named() -> None:

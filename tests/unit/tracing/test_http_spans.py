@@ -1,6 +1,8 @@
 """The spans of HTTP clients: one for each request, with its server and status, and nothing that may be secret."""
 
+import re
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import httpx
 import pytest
@@ -107,6 +109,20 @@ async def test_only_chosen_requests_carry_the_context() -> None:
     assert "traceparent" not in server.headers[0]
     span = next(span for span in recorded.spans if span.name == "POST" and span.kind == "CLIENT")
     assert other.headers[0]["traceparent"] == f"00-{span.trace_id}-{span.span_id}-01"
+
+
+async def test_the_context_of_an_unrecorded_trace_is_sent_too() -> None:
+    """The receiver learns that the trace is not recorded; without a header it would begin another one."""
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    server = Server(httpx.Response(200))
+    with recorded_spans() as recorded:
+        spans = active_spans()
+        assert spans is not None
+        transport = traced(server, lambda sent: server_of(sent.url))
+        with spans.process("callback", UUID(int=7), 1, f"00-{trace}-b7ad6b7169203331-00"):
+            await transport.handle_async_request(httpx.Request("POST", URL, extensions=dict(PROPAGATED)))
+    assert recorded.spans == []
+    assert re.fullmatch(f"00-{trace}-[0-9a-f]{{16}}-00", server.headers[0]["traceparent"])
 
 
 async def test_closing_closes_the_transport() -> None:
