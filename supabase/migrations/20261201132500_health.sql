@@ -6,7 +6,7 @@ create function public.kind_health() returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select jsonb_agg(jsonb_build_object(
                'kind', k.kind, 'oldest_seconds', extract(epoch from now() - o.run_at), 'paused', p.reason) order by k.kind)
-      from unnest(array['fetch', 'digest', 'delivery', 'callback']) as k(kind)
+      from unnest(array['fetch', 'digest', 'delivery', 'callback', 'import']) as k(kind)
       left join public.pauses p on p.kind = k.kind and p.ended_at is null
      cross join lateral (
         select min(f.run_at) as run_at
