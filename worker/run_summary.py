@@ -27,6 +27,7 @@ _NAMES: Final = {
     TaskKind.DIGEST: "digest",
     TaskKind.DELIVERY: "mail",
     TaskKind.CALLBACK: "callback",
+    TaskKind.IMPORT: "import",
 }
 
 State = Literal["done", "failed", "postponed"]

@@ -15,6 +15,12 @@ async def explained(database: asyncpg.Connection, query: str) -> dict[str, Any]:
     return plan
 
 
+async def planned(database: asyncpg.Connection, query: str) -> dict[str, Any]:
+    """The plan of a query that is not executed."""
+    plan: dict[str, Any] = json.loads(await database.fetchval(f"explain (format json) {query}"))[0]["Plan"]
+    return plan
+
+
 def indexes(plan: dict[str, Any]) -> set[str]:
     own = {plan["Index Name"]} if "Index Name" in plan else set()
     return own.union(*(indexes(inner) for inner in plan.get("Plans", [])))

@@ -279,6 +279,8 @@ async def test_old_records_of_mails_are_removed(client: AsyncClient, database: a
 async def test_the_record_of_a_mail_has_no_address(client: AsyncClient, database: asyncpg.Connection) -> None:
     await unconfirmed(client)
     await send_next(client)
-    row: Any = await database.fetchval("select to_jsonb(m)::text from public.confirmation_mails m")
-    assert "ada" not in row.replace(await database.fetchval("select address_hash from public.confirmation_mails"), "")
-    assert "@" not in row
+    # The ids are hexadecimal, and may contain the name.
+    columns = "(to_jsonb(m) - array['address_hash', 'delivery_id'])::text"
+    row: Any = await database.fetchval(f"select {columns} from public.confirmation_mails m")
+    assert "ada" not in row
+    assert "@" not in await database.fetchval("select m::text from public.confirmation_mails m")

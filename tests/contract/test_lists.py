@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import uuid4
 
 import asyncpg
@@ -38,6 +38,25 @@ async def test_pages_of_tasks_have_the_requested_length_and_a_cursor(
             break
     assert (sum(sizes), len(seen)) == (130, 130)
     assert set(sizes[:-1]) == {limit}
+
+
+@pytest.mark.parametrize("status", [None, TaskStatus.PENDING, TaskStatus.COMPLETED])
+@pytest.mark.parametrize("source_date", [None, DAY])
+@pytest.mark.parametrize("owner", [None, "default"])
+async def test_a_list_has_tasks_of_each_kind(
+    status: TaskStatus | None,
+    source_date: date | None,
+    owner: str | None,
+    client: AsyncClient,
+    database: asyncpg.Connection,
+) -> None:
+    for kind in TaskKind:
+        for each in (TaskStatus.PENDING, TaskStatus.COMPLETED):
+            await insert_tasks(database, 1, kind=kind, status=each)
+    await database.execute("update public.tasks set source_date = $1", DAY)
+    page = await TaskStateManager(client).list_tasks(owner=owner, status=status, source_date=source_date)
+    statuses = [status] if status else [TaskStatus.PENDING, TaskStatus.COMPLETED]
+    assert {(task.kind, task.status) for task in page.tasks} == {(kind, each) for kind in TaskKind for each in statuses}
 
 
 @pytest.mark.parametrize(("there", "sizes"), [(0, [0]), (1, [1]), (PAGE, [PAGE]), (PAGE + 1, [PAGE, 1])])

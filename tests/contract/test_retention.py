@@ -9,6 +9,7 @@ from supabase import AsyncClient
 
 from app.errors import EditionNotFound
 from app.models.articles import Article, ArticleKind, EditionStatus
+from app.models.tasks import TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.editions import Editions
 from app.persistence.maintenance import Maintenance, Removed
@@ -92,6 +93,16 @@ async def test_editions_stored_long_ago_are_removed_completely(
     assert sum(batch.editions for batch in removed) == len(DAYS) - 1
     assert sum(batch.articles for batch in removed) == (len(DAYS) - 1) * len(ARTICLES)
     assert max(batch.articles for batch in removed) < 50 + len(ARTICLES), "a batch has a limit"
+
+
+async def test_ended_tasks_of_each_kind_are_removed(client: AsyncClient, database: asyncpg.Connection) -> None:
+    for kind in TaskKind:
+        await insert_tasks(database, 2, kind=kind, status="completed")
+        await insert_tasks(database, 1, kind=kind)
+    await grow_old(database)
+    await retain(client)
+    left = await database.fetch("select kind, count(*) as tasks from public.tasks group by kind")
+    assert {row["kind"]: row["tasks"] for row in left} == dict.fromkeys(TaskKind, 1), "only those that wait"
 
 
 async def test_concurrent_retentions_and_fetches_do_not_deadlock(

@@ -1,5 +1,6 @@
 """Responses of sources, and a fetcher for them."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 from app.sources.fetcher import HttpFetcher
@@ -26,9 +27,10 @@ def redirect(location: str) -> Step:
     return reply(status=302, headers=f"Location: {location}\r\n")
 
 
-def page(first: int, count: int, total: int) -> Step:
+def page(first: int, count: int, total: int, *, untitled: Collection[int] = ()) -> Step:
     entries = "".join(
-        f"<entry><id>http://arxiv.org/abs/2513.{number:05d}v1</id><title>Paper {number}</title></entry>"
+        f"<entry><id>http://arxiv.org/abs/2513.{number:05d}v1</id>"
+        f"<title>{'' if number in untitled else f'Paper {number}'}</title></entry>"
         for number in range(first, first + count)
     )
     body = (

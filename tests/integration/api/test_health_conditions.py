@@ -119,6 +119,12 @@ class Api:
         assert line.count("<li") == len(report["problems"])
         return found
 
+    async def kinds_with(self, condition: str) -> set[str]:
+        """The kinds of task that the texts of a condition name."""
+        report = (await self.http.get("/v1/admin/health", headers={"X-API-Key": ROOT_KEY})).json()
+        texts = " ".join(each["text"] for each in report["problems"] if each["condition"] == condition).lower()
+        return {kind for kind in TaskKind if f"{kind} task" in texts}
+
     async def counted(self) -> set[str]:
         """The conditions whose metric is not 0."""
         text = (await self.http.get("/metrics", headers={"X-API-Key": ROOT_KEY})).text
@@ -171,6 +177,16 @@ async def test_a_task_that_waits_too_long_is_a_condition(
     assert f"A ready {kind} task has waited 3 min" in found["queue_delayed"]
     await database.execute("select public.pause_kind(gen_random_uuid(), 'root', $1, 'later')", kind)
     assert (await api.problems()).keys() == {"kind_paused"}, "a pause explains the wait"
+
+
+async def test_each_kind_that_waits_or_is_paused_is_named(api: Api, database: asyncpg.Connection) -> None:
+    for kind in TaskKind:
+        await insert_tasks(database, 1, kind=kind, delay="-3 minutes")
+    assert await api.kinds_with("queue_delayed") == set(TaskKind)
+    for kind in TaskKind:
+        await database.execute("select public.pause_kind(gen_random_uuid(), 'root', $1, 'later')", kind)
+    assert await api.kinds_with("queue_delayed") == set()
+    assert await api.kinds_with("kind_paused") == set(TaskKind)
 
 
 async def test_mails_wait_on_purpose_while_no_worker_can_send_them(api: Api, database: asyncpg.Connection) -> None:

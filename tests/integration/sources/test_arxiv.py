@@ -119,6 +119,17 @@ async def test_a_day_is_read_in_pages_three_seconds_apart(serve: Serve, make: Ma
     assert waits == [3.0, 3.0]
 
 
+async def test_an_unusable_entry_shifts_no_page(serve: Serve, make: Make) -> None:
+    server = await serve(page(0, 2, 5, untitled={1}), page(2, 2, 5), page(4, 1, 5))
+    assert numbers(await make(server, page_size=2).fetch(DAY)) == [0, 2, 3, 4]
+    assert [parse_qs(seen.partition("?")[2])["start"] for seen in server.seen] == [["0"], ["2"], ["4"]]
+
+
+async def test_a_page_without_a_usable_entry_ends_the_list(serve: Serve, make: Make) -> None:
+    server = await serve(page(0, 2, 3), page(2, 1, 3, untitled={2}), reply(status=404))
+    assert numbers(await make(server, page_size=2).fetch(DAY)) == [0, 1]
+
+
 async def test_the_largest_number_of_papers_is_kept(serve: Serve, make: Make) -> None:
     server = await serve(page(0, 2, 9_000), page(2, 2, 9_000))
     assert numbers(await make(server, page_size=2, max_papers=3).fetch(DAY)) == [0, 1, 2]

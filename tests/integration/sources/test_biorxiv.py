@@ -108,6 +108,23 @@ async def test_a_list_that_breaks_off_is_read_again(biorxiv: Open) -> None:
         assert numbers(await source.fetch(DAY)) == list(range(1, 251))
 
 
+async def test_an_entry_without_a_doi_shifts_no_page(biorxiv: Open) -> None:
+    posted = [Posted(number, prefix="none" if number == 3 else "10.64898") for number in range(1, 61)]
+    async with biorxiv(FakeBiorxiv(posted, page_size=30)) as (fake, source):
+        assert len(await source.fetch(DAY)) == 59
+    assert [path.split("/")[-2] for path in fake.paths] == ["0", "30"]
+
+
+async def test_a_long_retry_after_of_biorxiv_is_respected(biorxiv: Open) -> None:
+    async with biorxiv(FakeBiorxiv(MANY)) as (fake, source):
+        fake.failures = [web.Response(status=503, headers={"Retry-After": "600"})]
+        for _ in range(2):
+            with pytest.raises(SourceBusy) as busy:
+                await source.fetch(DAY)
+            assert busy.value.retry_after == pytest.approx(600)
+    assert len(fake.paths) == 1, "the second one asks only when the pause is over"
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

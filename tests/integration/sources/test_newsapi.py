@@ -6,8 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.errors import SourceError
+from app.errors import SourceError, SourceUnavailable
 from app.models.articles import Article, ArticleKind
+from app.sources.fetcher import FetchFailed
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
 from tests.support.fixture_types import Serve
 from tests.support.scripted_server import Step
@@ -76,3 +77,15 @@ async def test_a_failure_is_a_source_error_with_the_reason(
     server = await serve(step)
     with pytest.raises(SourceError, match=said):
         await NewsApiSource(make_fetcher(), NewsApiSettings("k-123", base_url=server.url)).fetch(DAY)
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>busy</html>", b'{"status": "error", "code": "rateLimited", "message": "Slow."}']
+)
+async def test_its_retry_after_is_kept(serve: Serve, make_fetcher: MakeFetcher, body: bytes) -> None:
+    server = await serve(reply(body, status=429, kind="application/json", headers="Retry-After: 90\r\n"))
+    source = NewsApiSource(make_fetcher(), NewsApiSettings("k-123", base_url=server.url))
+    with pytest.raises(SourceError) as busy:
+        await source.fetch(DAY)
+    assert isinstance(busy.value, SourceUnavailable | FetchFailed)
+    assert busy.value.retry_after == 90

@@ -1,5 +1,7 @@
 """A connected library: what a sync requests, and what becomes of changes and of responses that cannot be used."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import asyncpg
@@ -206,19 +208,58 @@ async def test_a_library_that_changes_all_the_time_is_postponed(small: Connected
 
     small.zotero.put(9, "Glaciers change")
     small.zotero.before = change
-    await small.sync()
+    async with next_sync_after(small, timedelta(minutes=1)):
+        await small.sync()
     library = await small.library()
     assert (library.is_syncing, library.problem, len(await small.papers())) == (False, None, 5)
 
 
+@asynccontextmanager
+async def next_sync_after(small: Connected, pause: timedelta) -> AsyncIterator[None]:
+    """The sync in the block ends so that the next one is due after `pause`."""
+    before = await small.database.fetchval("select clock_timestamp()")
+    yield
+    after, due = await small.database.fetchrow("select clock_timestamp(), next_sync_at from public.reader_libraries")
+    assert before + pause - (after - before) <= due <= after + pause
+
+
 async def sync_is_postponed(small: Connected, seconds: int) -> None:
     """Sync while Zotero requires a pause of some seconds; the next sync is due when they have passed."""
-    before = await small.database.fetchval("select clock_timestamp()")
-    with pytest.raises(SourceBusy):
+    async with next_sync_after(small, timedelta(seconds=seconds)):
+        with pytest.raises(SourceBusy):
+            await small.sync()
+
+
+def refuse_the_key(fake: FakeZotero) -> None:
+    fake.keys.clear()
+
+
+def fail(fake: FakeZotero) -> None:
+    fake.failures = [web.Response(status=500)]
+
+
+def become_empty(fake: FakeZotero) -> None:
+    fake.items = {}
+    fake.version += 1
+
+
+@pytest.mark.parametrize(
+    ("change", "pause"),
+    [
+        (lambda _: None, timedelta(hours=1)),
+        (become_empty, timedelta(hours=1)),
+        (fail, timedelta(minutes=10)),
+        # Zotero blocks addresses that send several wrong keys.
+        (refuse_the_key, timedelta(days=1)),
+    ],
+    ids=["unchanged", "empty", "failure", "refused key"],
+)
+async def test_each_end_of_a_sync_has_its_pause(
+    change: Callable[[FakeZotero], None], pause: timedelta, small: Connected
+) -> None:
+    change(small.zotero)
+    async with next_sync_after(small, pause):
         await small.sync()
-    after, due = await small.database.fetchrow("select clock_timestamp(), next_sync_at from public.reader_libraries")
-    pause, taken = timedelta(seconds=seconds), after - before
-    assert before + pause - taken <= due <= after + pause
 
 
 async def test_backoff_delays_the_next_request_of_any_library(small: Connected, client: AsyncClient) -> None:

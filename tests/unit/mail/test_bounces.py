@@ -21,6 +21,7 @@ READER = BounceReader([NEXT_SECRET, SECRET])
             event(bounce={"type": "Transient", "subType": "MailboxFull"}),
             Bounce("ada@example.org", False, "bounced: Transient, MailboxFull"),
         ),
+        (event(bounce={"type": "Undetermined"}), Bounce("ada@example.org", False, "bounced: Undetermined")),
         (event(bounce=None), Bounce("ada@example.org", False, "bounced: no reason given")),
         (event("email.complained"), Bounce("ada@example.org", True, "the reader marked a mail as spam")),
         (

@@ -80,6 +80,12 @@ def test_the_last_line_says_how_the_run_ended(
     assert list(summary_of(*ends, **values).lines())[-1] == last
 
 
+@pytest.mark.parametrize("kind", TaskKind)
+def test_a_failed_task_of_each_kind_has_a_line(kind: TaskKind) -> None:
+    (line,) = [line for line in summary_of((kind, Failed("it is broken", None))).lines() if "it is broken" in line]
+    assert f"1 x {'mail' if kind is TaskKind.DELIVERY else kind.value} failed: it is broken" in line
+
+
 def test_errors_of_digests_do_not_quote_profiles() -> None:
     text = "\n".join(summary_of((TaskKind.DIGEST, Failed("the payload cannot be read: input 'radar'", None))).lines())
     assert "1 x digest failed: the payload cannot be read" in text
