@@ -118,7 +118,7 @@ async def test_the_context_of_an_unrecorded_trace_is_sent_too() -> None:
     with recorded_spans() as recorded:
         spans = active_spans()
         assert spans is not None
-        transport = traced(server, lambda sent: server_of(sent.url))
+        transport = traced(server)
         with spans.process("callback", UUID(int=7), 1, f"00-{trace}-b7ad6b7169203331-00"):
             await transport.handle_async_request(httpx.Request("POST", URL, extensions=dict(PROPAGATED)))
     assert recorded.spans == []
