@@ -105,7 +105,7 @@ async def losing_transport() -> LosingTransport:
 @pytest.fixture
 async def losing_client(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
     losing_transport: LosingTransport,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[AsyncClient]:

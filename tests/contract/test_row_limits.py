@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
 
-import asyncpg
 import httpx
 import pytest
 from supabase import AsyncClient
@@ -49,7 +48,7 @@ async def transport() -> TrimmingTransport:
 @pytest.fixture
 async def client(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
     transport: TrimmingTransport,
 ) -> AsyncIterator[AsyncClient]:
     async with open_supabase(settings_for(stack), transport=transport) as client:

@@ -90,7 +90,7 @@ async def empty(stack: Ready) -> AsyncIterator[str]:
 @pytest.fixture
 async def start_worker(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[StartWorker]:
     """Start a worker that does `work` for fetches, or the mapping's work for each kind; stopped after the test."""

@@ -59,7 +59,7 @@ async def test_two_processes_share_the_request_interval(
 
 async def test_a_429_to_one_process_stops_the_other(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
     serve: Serve,
 ) -> None:
     busy = reply(status=429, headers="Retry-After: 3\r\n")
