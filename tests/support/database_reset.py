@@ -1,6 +1,6 @@
 """Resets a database between two tests, in time proportional to its rows and not to its tables."""
 
-from typing import Final, Self
+from typing import Any, Final, LiteralString, Self
 
 import asyncpg
 import psycopg
@@ -60,11 +60,20 @@ class DatabaseCleaner:
 
     def empty(self, database_url: str) -> None:
         """Empty a database, over a new connection if a test has ended the previous one."""
+        self._execute(database_url, EMPTY)
+
+    def value(self, database_url: str, query: LiteralString) -> Any:
+        """The value that a query returns; JSON is parsed."""
+        row = self._execute(database_url, query).fetchone()
+        assert row is not None
+        return row[0]
+
+    def _execute(self, database_url: str, statement: LiteralString) -> psycopg.Cursor:
         try:
-            self._connected(database_url).execute(EMPTY)
+            return self._connected(database_url).execute(statement)
         except psycopg.OperationalError:
             self._connections[database_url].close()
-            self._connected(database_url).execute(EMPTY)
+            return self._connected(database_url).execute(statement)
 
     def _connected(self, database_url: str) -> psycopg.Connection:
         if database_url not in self._connections or self._connections[database_url].closed:
