@@ -63,17 +63,20 @@ class DatabaseCleaner:
         self._execute(database_url, EMPTY)
 
     def value(self, database_url: str, query: LiteralString) -> Any:
-        """The value that a query returns; JSON is parsed."""
-        row = self._execute(database_url, query).fetchone()
+        """The value that a query returns; JSON is parsed.
+
+        The connection is another one, because `session_replication_role` makes PostgreSQL forget a connection's plans.
+        """
+        row = self._execute(f"{database_url}?application_name=values", query, prepare=True).fetchone()
         assert row is not None
         return row[0]
 
-    def _execute(self, database_url: str, statement: LiteralString) -> psycopg.Cursor:
+    def _execute(self, database_url: str, statement: LiteralString, *, prepare: bool = False) -> psycopg.Cursor:
         try:
-            return self._connected(database_url).execute(statement)
+            return self._connected(database_url).execute(statement, prepare=prepare)
         except psycopg.OperationalError:
             self._connections[database_url].close()
-            return self._connected(database_url).execute(statement)
+            return self._connected(database_url).execute(statement, prepare=prepare)
 
     def _connected(self, database_url: str) -> psycopg.Connection:
         if database_url not in self._connections or self._connections[database_url].closed:
