@@ -19,6 +19,7 @@ from tests.contract.callers import callers_of
 from tests.contract.mornings import TITLES, Mornings
 from tests.contract.world import World
 from tests.support.items import copy, save
+from tests.support.logs import log_plain_tracebacks
 from tests.support.mailer import Mailer
 from tests.support.running_stack import running_stack
 from tests.support.schedule import Clock, add_reader, enqueued, write_digests
@@ -82,6 +83,11 @@ def stack(request: pytest.FixtureRequest, stack_folder: Path) -> Iterator[Ready]
     )
     with process.running() as ready:
         yield ready
+
+
+@pytest.fixture(autouse=True)
+def plain_tracebacks(logs_are_restored: None) -> None:  # noqa: ARG001  (it restores the default)
+    log_plain_tracebacks()
 
 
 @cache

@@ -23,6 +23,7 @@ from app.services import Services
 from embedded.postgres.project import prepare
 from embedded.stack import Ready
 from tests.support.fixture_types import ReadFile, Serve
+from tests.support.logs import log_plain_tracebacks
 from tests.support.reader_mails import AT_ONCE, LINKS, SENDER
 from tests.support.running_worker import RunningWorker, StartMailer, StartWorker
 from tests.support.schedule import Clock
@@ -35,6 +36,11 @@ from worker.retries import RetryDelay, retry_delay
 from worker.runner import WorkerLimits
 
 REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def plain_tracebacks(logs_are_restored: None) -> None:  # noqa: ARG001  (it restores the default)
+    log_plain_tracebacks()
 
 
 @pytest.fixture(scope="module")
