@@ -29,7 +29,10 @@ from tests.support.tasks import JWT_SECRET, LosingTransport
 ROOT = Path(__file__).parents[2]
 BUNDLED, OLDEST = "bundled", "15"
 WANTED = os.environ.get("POSTGRESQL", "turns")
-"""`turns`: every other test uses 15, if installed; `bundled` or `15`: all use this one; `all`: each uses both."""
+"""`turns`: every other test uses 15, if installed; `bundled` or `15`: all use this one; `all`: `DIFFERING` use both."""
+DIFFERING = frozenset({"explained", "deadlocks", "somebody_waits", "pgtap", "comparable", "RULES"})
+"""What a test file uses, or defines, if its results can depend on PostgreSQL's version: plans, locks, the catalog, and
+the effects of every persistence method. The other files test what is around them, so either version is good enough."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -38,15 +41,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(f"POSTGRESQL is {wanted!r}: let it be turns, {BUNDLED}, {OLDEST} or all")
     if running_stack() is not None:
         wanted = BUNDLED
-    if wanted == "all":
-        return
-    if wanted == "turns" and _binaries_of_15() is None:
-        wanted = BUNDLED
+    if _binaries_of_15() is None:
+        if wanted == "all":
+            return  # each test of version 15 is reported as skipped
+        wanted = BUNDLED if wanted == "turns" else wanted
     left: list[pytest.Item] = []
     passed_over: list[pytest.Item] = []
     for item in items:
-        here = {None, _turn_of(item) if wanted == "turns" else wanted}
-        (left if _version_of(item) in here else passed_over).append(item)
+        (left if _version_of(item) in {None, *_versions_for(item, wanted)} else passed_over).append(item)
     config.hook.pytest_deselected(items=passed_over)
     items[:] = left
 
@@ -56,6 +58,17 @@ def _version_of(item: pytest.Item) -> str | None:
     cases = getattr(item, "callspec", None)
     version = cases.params.get("stack") if cases else None
     return version if version in {BUNDLED, OLDEST} else None
+
+
+def _versions_for(item: pytest.Item, wanted: str) -> set[str]:
+    """The versions on which a contract test runs."""
+    if wanted in {BUNDLED, OLDEST}:
+        return {wanted}
+    module = item.getparent(pytest.Module)
+    assert module is not None
+    if wanted == "all" and not DIFFERING.isdisjoint(vars(module.obj)):
+        return {BUNDLED, OLDEST}
+    return {_turn_of(item)}
 
 
 def _turn_of(item: pytest.Item) -> str:
