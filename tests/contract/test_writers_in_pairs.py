@@ -12,7 +12,7 @@ from supabase import AsyncClient
 from tests.contract.deadlocks import deadlocks
 from tests.contract.writers import WRITERS, Writing, furnish
 
-EACH: Final = 3
+EACH: Final = 5
 """Concurrent callers of each kind."""
 PLANE: Final = 21
 LINES: Final = [sorted((first + step) % PLANE for step in (0, 1, 4, 14, 16)) for first in range(PLANE)]
