@@ -227,9 +227,9 @@ def test_root_can_start_it_as_another_user(folder: Path, migrations: Path) -> No
 async def test_root_can_keep_the_programs_in_a_private_folder(folder: Path) -> None:
     installation = bundled_binaries().parent
     package = folder / "closed" / installation.parent.name
-    shutil.copytree(installation, package / installation.name)
+    shutil.copytree(installation, package / installation.name, copy_function=linked)
     libraries = installation.parent.with_name(f"{installation.parent.name}.libs")
-    shutil.copytree(libraries, package.with_name(libraries.name))
+    shutil.copytree(libraries, package.with_name(libraries.name), copy_function=linked)
     (folder / "closed").chmod(0o700)
     stack = Stack(StackOptions(folder / "data", 0, binaries=package / installation.name / "bin", durable=False))
     for _ in ("copied", "found again"):
@@ -262,6 +262,14 @@ def as_nobody() -> list[str]:
         if version.strip() == sys.base_prefix:
             return [*become, *reading]
     pytest.skip("nobody else can run this interpreter")
+
+
+def linked(source: str, copy: str) -> None:
+    """A second name of the file; a copy if the folders are on different file systems."""
+    try:
+        os.link(source, copy)
+    except OSError:
+        shutil.copy2(source, copy)
 
 
 def names_in(folder: Path) -> set[str]:

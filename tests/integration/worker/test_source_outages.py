@@ -116,7 +116,7 @@ async def test_an_outage_of_all_sources_fails_nothing(
 ) -> None:
     sources, day = Sources(), yesterday()
     payload = {"profile": PROFILE}
-    for _ in range(20):
+    for _ in range(5):
         await create(client, kind=TaskKind.DIGEST, source_date=day, payload=payload)
     await create(client, source_date=day, payload={"shared": True})
     await reader_due_now(client, database, when_empty="notify")
