@@ -20,6 +20,8 @@ from playwright.async_api import Browser, Page, Route, async_playwright
 # The headless shell is the same engine without a window: two thirds of the CPU time.
 CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page was not looked at")
+COMPILED: Final = Path(__file__).parents[2] / ".local" / "playwright"
+"""Where Node keeps the compiled code of Playwright's driver, which it would compile for each test."""
 WIDTHS: Final = (320, 768, 1280)
 Screen = tuple[int, Literal["light", "dark"]]
 """The width in pixels, and the preferred colour scheme."""
@@ -47,7 +49,10 @@ _CONTRAST = "color-contrast"
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
     """Start the system's Chromium; it stops with all its pages."""
-    async with async_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("NODE_COMPILE_CACHE", str(COMPILED))
+        playwright = await async_playwright().start()
+    try:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
         )
@@ -55,6 +60,8 @@ async def chromium() -> AsyncIterator[Browser]:
             yield browser
         finally:
             await browser.close()
+    finally:
+        await playwright.stop()
 
 
 @asynccontextmanager
