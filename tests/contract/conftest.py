@@ -138,7 +138,6 @@ async def losing_client(
 async def clock(database: asyncpg.Connection) -> AsyncIterator[Clock]:
     """The schedule's clock, which the test sets."""
     clock = Clock(database)
-    await clock.install()
     yield clock
     await clock.remove()
 

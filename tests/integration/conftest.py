@@ -135,7 +135,6 @@ async def start_worker(
 @pytest.fixture
 async def clock(database: asyncpg.Connection) -> AsyncIterator[Clock]:
     clock = Clock(database)
-    await clock.install()
     yield clock
     await clock.remove()
 
