@@ -28,7 +28,7 @@ SCHEDULE_NOW = (
 class Clock:
     """The schedule's clock: the database's own until a test sets it.
 
-    The moment is in the function: a table in a schema of its own would make every connection forget its plans when the
+    The moment is in the function: a table in a separate schema would make every connection forget its plans when the
     schema is created, and again when it is dropped.
     """
 
