@@ -17,6 +17,7 @@ from app.persistence.readers import Reader
 from embedded.stack import Ready
 from tests.contract.callers import callers_of
 from tests.contract.mornings import TITLES, Mornings
+from tests.contract.versions import DIFFERING
 from tests.contract.world import World
 from tests.support.items import copy, save
 from tests.support.logs import log_plain_tracebacks
@@ -30,9 +31,6 @@ ROOT = Path(__file__).parents[2]
 BUNDLED, OLDEST = "bundled", "15"
 WANTED = os.environ.get("POSTGRESQL", "turns")
 """`turns`: every other test uses 15, if installed; `bundled` or `15`: all use this one; `all`: `DIFFERING` use both."""
-DIFFERING = frozenset({"explained", "deadlocks", "somebody_waits", "pgtap", "comparable", "RULES"})
-"""What a test file uses, or defines, if its results can depend on PostgreSQL's version: plans, locks, the catalog, and
-the effects of every persistence method. The other files test what is around them, so either version is good enough."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
