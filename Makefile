@@ -48,7 +48,7 @@ check: $(STAMP) ## Check formatting, lint, strict types and import rules
 # Tests keep compiled files even if the shell forbids it: compiling takes half of each process's start time.
 test test-alone mutants: override export PYTHONDONTWRITEBYTECODE :=
 
-test: $(STAMP) ## Run all tests in parallel; ARGS="-k word" selects some, POSTGRESQL=all uses both PostgreSQL versions
+test: $(STAMP) ## Run all tests in parallel; ARGS="-k word" selects some, POSTGRESQL=all uses PostgreSQL 15 and 18 for what can differ
 	PYTEST_ADDOPTS="$$PYTEST_ADDOPTS -n auto --dist worksteal $$ARGS" $(BIN)/python -m pytest
 
 test-alone: $(STAMP) ## Run each test file in a separate process, to find tests that depend on other files

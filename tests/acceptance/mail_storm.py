@@ -111,7 +111,6 @@ async def weather(storm: Storm, stack: Ready, client: AsyncClient, database: asy
     chance, began = random.Random(storm.seed), time.monotonic()
     server = FlakyServer(chance, storm.weights, thinks=THINKS)
     clock = Clock(database)
-    await clock.install()
     try:
         await save(client, copy(**ARXIV, title="Ice remembers"))
         await read_day(client, date(2026, 11, 23))

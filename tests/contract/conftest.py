@@ -17,8 +17,10 @@ from app.persistence.readers import Reader
 from embedded.stack import Ready
 from tests.contract.callers import callers_of
 from tests.contract.mornings import TITLES, Mornings
+from tests.contract.versions import DIFFERING
 from tests.contract.world import World
 from tests.support.items import copy, save
+from tests.support.logs import log_plain_tracebacks
 from tests.support.mailer import Mailer
 from tests.support.running_stack import running_emulator, running_stack
 from tests.support.schedule import Clock, add_reader, enqueued, write_digests
@@ -28,7 +30,7 @@ from tests.support.tasks import JWT_SECRET, LosingTransport
 ROOT = Path(__file__).parents[2]
 BUNDLED, OLDEST = "bundled", "15"
 WANTED = os.environ.get("POSTGRESQL", "turns")
-"""`turns`: every other test uses 15, if installed; `bundled` or `15`: all use this one; `all`: each uses both."""
+"""`turns`: every other test uses 15, if installed; `bundled` or `15`: all use this one; `all`: `DIFFERING` use both."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -37,15 +39,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(f"POSTGRESQL is {wanted!r}: let it be turns, {BUNDLED}, {OLDEST} or all")
     if running_stack() is not None:
         wanted = BUNDLED
-    if wanted == "all":
-        return
-    if wanted == "turns" and _binaries_of_15() is None:
-        wanted = BUNDLED
+    if _binaries_of_15() is None:
+        if wanted == "all":
+            return  # each test of version 15 is reported as skipped
+        wanted = BUNDLED if wanted == "turns" else wanted
     left: list[pytest.Item] = []
     passed_over: list[pytest.Item] = []
     for item in items:
-        here = {None, _turn_of(item) if wanted == "turns" else wanted}
-        (left if _version_of(item) in here else passed_over).append(item)
+        (left if _version_of(item) in {None, *_versions_for(item, wanted)} else passed_over).append(item)
     config.hook.pytest_deselected(items=passed_over)
     items[:] = left
 
@@ -55,6 +56,17 @@ def _version_of(item: pytest.Item) -> str | None:
     cases = getattr(item, "callspec", None)
     version = cases.params.get("stack") if cases else None
     return version if version in {BUNDLED, OLDEST} else None
+
+
+def _versions_for(item: pytest.Item, wanted: str) -> set[str]:
+    """The versions on which a contract test runs."""
+    if wanted in {BUNDLED, OLDEST}:
+        return {wanted}
+    module = item.getparent(pytest.Module)
+    assert module is not None
+    if wanted == "all" and not DIFFERING.isdisjoint(vars(module.obj)):
+        return {BUNDLED, OLDEST}
+    return {_turn_of(item)}
 
 
 def _turn_of(item: pytest.Item) -> str:
@@ -84,6 +96,11 @@ def stack(request: pytest.FixtureRequest, stack_folder: Path) -> Iterator[Ready]
         yield ready
 
 
+@pytest.fixture(autouse=True)
+def plain_tracebacks(logs_are_restored: None) -> None:  # noqa: ARG001  (it restores the default)
+    log_plain_tracebacks()
+
+
 @cache
 def _binaries_of_15() -> Path | None:
     """The folder of a PostgreSQL 15: on the path, or Debian's folder."""
@@ -105,7 +122,7 @@ async def losing_transport() -> LosingTransport:
 @pytest.fixture
 async def losing_client(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
     losing_transport: LosingTransport,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[AsyncClient]:
@@ -119,7 +136,6 @@ async def losing_client(
 async def clock(database: asyncpg.Connection) -> AsyncIterator[Clock]:
     """The schedule's clock, which the test sets."""
     clock = Clock(database)
-    await clock.install()
     yield clock
     await clock.remove()
 

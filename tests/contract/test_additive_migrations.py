@@ -78,7 +78,7 @@ async def test_an_unknown_column_breaks_nothing(
 async def test_an_unknown_field_breaks_nothing(
     name: str,
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
 ) -> None:
     transport = AddingTransport()
     async with open_supabase(settings_for(stack), transport=transport) as client:

@@ -1,38 +1,18 @@
 """A trial of a circuit breaker expires if its process has died: another process makes the next one."""
 
-import asyncio
-import sys
-from datetime import timedelta
-from pathlib import Path
+import signal
 
 import asyncpg
 import pytest
 from supabase import AsyncClient
 
 from app.errors import CircuitOpen
-from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
-from embedded.stack import Ready
-
-ROOT = Path(__file__).parents[2]
-SETTINGS = BreakerSettings(
-    threshold=1, open_for=timedelta(minutes=5), trial_for=timedelta(minutes=1), refresh=timedelta(0)
-)
-TRIAL = """
-import asyncio, sys
-from datetime import timedelta
-from app.client.factory import open_supabase
-from app.config import SupabaseSettings
 from app.persistence.circuit_breaker import CircuitBreakers
-from tests.contract.test_breaker_trials import SETTINGS
+from embedded.stack import Ready
+from tests.support.breaker_trial import BEGUN, SETTINGS
+from tests.support.forks import fork
+from tests.support.processes import environment
 
-async def main():
-    settings = SupabaseSettings.model_validate({"supabase_url": sys.argv[1], "supabase_key": sys.argv[2]})
-    async with open_supabase(settings) as client, CircuitBreakers(client, SETTINGS).guard("arxiv"):
-        print("trying", flush=True)
-        await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
 RETRY_NOW = "update public.circuit_breakers set retry_at = now()"
 
 
@@ -50,14 +30,11 @@ async def open_breaker(client: AsyncClient, database: asyncpg.Connection) -> Non
 
 async def try_and_be_killed(stack: Ready) -> None:
     """Start the trial in another process, and kill it."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", TRIAL, stack.url, stack.secret_key), cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
+    process = await fork("tests.support.breaker_trial", environment=environment(stack.url, stack.secret_key))
     try:
-        assert await process.stdout.readline() == b"trying\n"
+        assert await process.output.readline() == f"{BEGUN}\n".encode()
     finally:
-        process.kill()
+        process.send_signal(signal.SIGKILL)
         await process.wait()
 
 

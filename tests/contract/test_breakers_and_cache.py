@@ -33,7 +33,7 @@ async def fail(breakers: CircuitBreakers, name: str = "arxiv") -> None:
 
 
 @pytest.fixture
-async def clients(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[list[AsyncClient]]:  # noqa: ARG001  (database_reset)
+async def clients(stack: Ready, database_reset: None) -> AsyncIterator[list[AsyncClient]]:  # noqa: ARG001  (run first)
     """The clients of twenty processes."""
     async with AsyncExitStack() as opened:
         yield [await opened.enter_async_context(open_supabase(settings_for(stack))) for _ in range(20)]

@@ -153,7 +153,7 @@ class Breaking(ErrorMappingTransport):
 
 async def test_a_supabase_failure_is_raised_as_such(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
 ) -> None:
     async with open_supabase(settings_for(stack), transport=Breaking()) as client:
         with pytest.raises(SupabaseUnavailable, match="save 1 articles"):

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 
@@ -34,7 +33,7 @@ class Clock(datetime):
 @pytest.fixture
 async def api(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The application on the emulator, called without a network, a second before midnight UTC."""

@@ -26,13 +26,13 @@ NEVER = FetchService(None, None, ())  # type: ignore[arg-type]  # (a request nev
 
 
 @pytest.fixture
-async def callers(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[Callers]:  # noqa: ARG001  (database_reset)
+async def callers(stack: Ready, database_reset: None) -> AsyncIterator[Callers]:  # noqa: ARG001  (run first)
     async with callers_of(stack) as callers:
         yield callers
 
 
 @pytest.fixture
-async def frugal(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[Callers]:  # noqa: ARG001  (database_reset)
+async def frugal(stack: Ready, database_reset: None) -> AsyncIterator[Callers]:  # noqa: ARG001  (run first)
     """Callers with a quota of five digests a day."""
     async with callers_of(stack, daily_digests=5) as callers:
         yield callers

@@ -256,7 +256,6 @@ def test_no_reader_gets_two_mails_for_a_day(stack: Ready) -> None:
 
         manager, client, database = runner.run(opened())
         clock = Clock(database)
-        runner.run(clock.install())
         WORLD[:] = [World(runner.get_loop(), client, database, clock)]
         bounds = settings(
             max_examples=30,

@@ -2,7 +2,6 @@
 
 import inspect
 
-import asyncpg
 import pytest
 from supabase import AsyncClient
 
@@ -34,9 +33,10 @@ from app.persistence.tasks import TaskStateManager
 from app.persistence.uploads import Uploads
 from app.persistence.watched_tasks import WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
+from embedded.stack import Ready
 from tests.contract.write_scenarios import SCENARIOS
-from tests.support.database_reset import database_reset
-from tests.support.tasks import LosingTransport, everything
+from tests.support.database_reset import DatabaseCleaner
+from tests.support.tasks import EVERYTHING, LosingTransport, comparable
 
 CLASSES = (
     *(TaskStateManager, TaskQueue, Digests, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
@@ -58,26 +58,20 @@ def test_every_persistence_method_has_a_scenario() -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_a_repeated_write_has_the_effect_of_one(
-    name: str, client: AsyncClient, database: asyncpg.Connection
-) -> None:
-    await SCENARIOS[name](client, 1)
-    once = await everything(database)
-    await database_reset(database)
-    await SCENARIOS[name](client, 2)
-    assert await everything(database) == once
-
-
-@pytest.mark.parametrize("name", SCENARIOS)
-async def test_a_write_with_a_lost_response_has_the_effect_of_one(
     name: str,
     client: AsyncClient,
     losing_client: AsyncClient,
     losing_transport: LosingTransport,
-    database: asyncpg.Connection,
+    stack: Ready,
+    database_cleaner: DatabaseCleaner,
 ) -> None:
-    await SCENARIOS[name](client, 1)
-    once = await everything(database)
-    await database_reset(database)
-    await SCENARIOS[name](losing_client, 1)
+    """Repeated by its caller, or by the client after a lost response."""
+    effects = []
+    for each, times in ((client, 1), (client, 2), (losing_client, 1)):
+        database_cleaner.empty(stack.database_url)
+        await SCENARIOS[name](each, times)
+        effects.append(comparable(database_cleaner.value(stack.database_url, EVERYTHING)))
+    once, twice, with_lost_responses = effects
+    assert twice == once
+    assert with_lost_responses == once
     assert losing_transport.lost > 0
-    assert await everything(database) == once

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-import asyncpg
 import pytest
 from supabase import AsyncClient
 
@@ -47,7 +46,7 @@ async def transport() -> TrimmingTransport:
 @pytest.fixture
 async def client(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
     transport: TrimmingTransport,
 ) -> AsyncIterator[AsyncClient]:
     async with open_supabase(settings_for(stack), transport=transport) as client:

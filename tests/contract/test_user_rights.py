@@ -76,10 +76,12 @@ async def test_a_user_cannot_write_rows_of_the_server_or_of_others(
 ) -> None:
     ada, bob = two_users
     before = await everything_of(database)
+    role = "authenticated" if signed_in else "anon"
     async with as_user(stack, ada.user_id if signed_in else None) as http:
         for table in await relations(database):
             columns = [str(found["attname"]) for found in await columns_of(database, table)]
-            for column in columns:
+            # A role without any privilege on a table is refused before the column matters.
+            for column in columns if await may_write(database, role, table) else columns[:1]:
                 await http.patch(f"/{table}?{column}=not.is.null", json={column: None})
                 await http.patch(f"/{table}?reader_id=eq.{bob.reader_id}", json={column: OWN.get(column)})
                 if table != "readers" or column not in OWN:
@@ -138,6 +140,12 @@ async def relations(database: asyncpg.Connection) -> list[str]:
         "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'p', 'm')"
     )
     return [str(row["relname"]) for row in rows]
+
+
+async def may_write(database: asyncpg.Connection, role: str, table: str) -> bool:
+    """Whether a role may write at least one column of a table, by any grant."""
+    query = "select has_any_column_privilege($1, $2::regclass, 'insert, update')"
+    return bool(await database.fetchval(query, role, f"public.{table}"))
 
 
 async def columns_of(database: asyncpg.Connection, table: str) -> list[asyncpg.Record]:

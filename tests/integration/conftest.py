@@ -23,6 +23,7 @@ from app.services import Services
 from embedded.postgres.project import prepare
 from embedded.stack import Ready
 from tests.support.fixture_types import ReadFile, Serve
+from tests.support.logs import log_plain_tracebacks
 from tests.support.reader_mails import AT_ONCE, LINKS, SENDER
 from tests.support.running_worker import RunningWorker, StartMailer, StartWorker
 from tests.support.schedule import Clock
@@ -35,6 +36,11 @@ from worker.retries import RetryDelay, retry_delay
 from worker.runner import WorkerLimits
 
 REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def plain_tracebacks(logs_are_restored: None) -> None:  # noqa: ARG001  (it restores the default)
+    log_plain_tracebacks()
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +96,7 @@ async def empty(stack: Ready) -> AsyncIterator[str]:
 @pytest.fixture
 async def start_worker(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[StartWorker]:
     """Start a worker that does `work` for fetches, or the mapping's work for each kind; stopped after the test."""
@@ -129,7 +135,6 @@ async def start_worker(
 @pytest.fixture
 async def clock(database: asyncpg.Connection) -> AsyncIterator[Clock]:
     clock = Clock(database)
-    await clock.install()
     yield clock
     await clock.remove()
 

@@ -17,14 +17,14 @@ _AT_REST: list[FastAPI] = []
 
 @contextmanager
 def application(settings: ApiSettings) -> Iterator[FastAPI]:
-    """An application with these settings; its counters may include other tests."""
+    """An application with these settings; its counters may include other tests, its routes do not."""
     app = _AT_REST.pop() if _AT_REST else create_app()
     routes = list(app.router.routes)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("app.main.load_settings", lambda _wanted: settings)
         yield app
-    if app.router.routes == routes:
-        _AT_REST.append(app)
+    app.router.routes[:] = routes
+    _AT_REST.append(app)
 
 
 @cache

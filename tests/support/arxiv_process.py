@@ -1,4 +1,7 @@
-"""`python -m tests.support.arxiv_process URL SECONDS_BETWEEN_REQUESTS`: fetches a day from arXiv as a worker does."""
+"""`python -m tests.support.arxiv_process URL SECONDS_BETWEEN_REQUESTS`: fetches a day from arXiv as a worker does.
+
+It prints `RESULT` and the number of papers to standard error.
+"""
 
 import asyncio
 import os
@@ -14,6 +17,8 @@ from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.rate_limiter import RateLimiter
 
+RESULT = "fetched: "
+
 
 async def main(base_url: str, interval: float) -> None:
     settings = SupabaseSettings.model_validate(
@@ -27,7 +32,7 @@ async def main(base_url: str, interval: float) -> None:
             output = str(len(await source.fetch(date(2025, 3, 4))))
         except SourceBusy as busy:
             output = f"busy {busy.retry_after:.0f}"
-    sys.stdout.write(output)
+    sys.stderr.write(f"{RESULT}{output}\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Resets a database between two tests, in time proportional to its rows and not to its tables."""
 
-from typing import Final, Self
+from typing import Any, Final, LiteralString, Self
 
 import asyncpg
 import psycopg
@@ -60,11 +60,23 @@ class DatabaseCleaner:
 
     def empty(self, database_url: str) -> None:
         """Empty a database, over a new connection if a test has ended the previous one."""
+        self._execute(database_url, EMPTY)
+
+    def value(self, database_url: str, query: LiteralString) -> Any:
+        """The value that a query returns; JSON is parsed.
+
+        The connection is another one, because `session_replication_role` makes PostgreSQL forget a connection's plans.
+        """
+        row = self._execute(f"{database_url}?application_name=values", query, prepare=True).fetchone()
+        assert row is not None
+        return row[0]
+
+    def _execute(self, database_url: str, statement: LiteralString, *, prepare: bool = False) -> psycopg.Cursor:
         try:
-            self._connected(database_url).execute(EMPTY)
+            return self._connected(database_url).execute(statement, prepare=prepare)
         except psycopg.OperationalError:
             self._connections[database_url].close()
-            self._connected(database_url).execute(EMPTY)
+            return self._connected(database_url).execute(statement, prepare=prepare)
 
     def _connected(self, database_url: str) -> psycopg.Connection:
         if database_url not in self._connections or self._connections[database_url].closed:

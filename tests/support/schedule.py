@@ -19,34 +19,30 @@ OWNER = "default"
 HOSTILE_ZONE = "Mars/Olympus_Mons"
 
 
+SCHEDULE_NOW = (
+    "create or replace function public.schedule_now() returns timestamptz"
+    " language sql stable security invoker set search_path = '' as $$ select {} $$"
+)
+
+
 class Clock:
-    """The schedule's clock: the database's own until a test sets it."""
+    """The schedule's clock: the database's own until a test sets it.
+
+    The moment is in the function: a table in a separate schema would make every connection forget its plans when the
+    schema is created, and again when it is dropped.
+    """
 
     def __init__(self, database: asyncpg.Connection) -> None:
         self._database = database
 
-    async def install(self) -> None:
-        await self._database.execute(
-            "create schema if not exists test; create table test.clock (moment timestamptz);"
-            "grant usage on schema test to service_role, authenticated;"
-            "grant select on test.clock to service_role, authenticated;"
-            "create or replace function public.schedule_now() returns timestamptz"
-            " language sql stable security invoker set search_path = ''"
-            " as $$ select coalesce((select moment from test.clock), now()) $$"
-        )
-
     async def remove(self) -> None:
-        await self._database.execute(
-            "create or replace function public.schedule_now() returns timestamptz"
-            " language sql stable security invoker set search_path = '' as $$ select now() $$;"
-            "drop schema test cascade"
-        )
+        """Show the database's own time again."""
+        await self._database.execute(SCHEDULE_NOW.format("now()"))
 
     async def set(self, moment: str | datetime) -> None:
         at = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
         assert at.tzinfo is not None
-        await self._database.execute("delete from test.clock where true")
-        await self._database.execute("insert into test.clock values ($1)", at)
+        await self._database.execute(SCHEDULE_NOW.format(f"timestamptz '{at.isoformat()}'"))
 
     async def now(self) -> datetime:
         moment: datetime = await self._database.fetchval("select public.schedule_now()")

@@ -24,7 +24,9 @@ from app.mail.smtp import SmtpSender
 READER = UUID("6d1c5f0e-0000-4000-8000-000000000001")
 
 
-QUICK = MailLimits(concurrency=1, per_second=1_000, step_timeout=2, response_timeout=2, cancel_grace=2, idle_timeout=20)
+QUICK = MailLimits(
+    concurrency=1, per_second=1_000, step_timeout=30, response_timeout=30, cancel_grace=2, idle_timeout=20
+)
 
 
 Hook = Callable[["Postbox", SMTP], Awaitable[str]]

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+
 from app.config import SupabaseSettings
 from embedded.stack import Ready
 
@@ -73,6 +75,8 @@ class StackProcess:
             raise AssertionError(text)
         ready = Ready(**json.loads(line))
         self._port = int(ready.url.rpartition(":")[2])
+        if not self._durable:
+            end_autovacuum(ready.database_url)
         return ready
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
@@ -81,6 +85,13 @@ class StackProcess:
         self.process.send_signal(how)
         self.process.communicate()
         return self.process.returncode
+
+
+def end_autovacuum(database_url: str) -> None:
+    """Stop the server's own vacuum and analyze: they take CPU time, and change plans at a random moment of a test."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("alter system set autovacuum = off")
+        connection.execute("select pg_reload_conf()")
 
 
 def postgres_over(data: Path) -> list[int]:

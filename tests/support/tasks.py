@@ -1,6 +1,7 @@
 """Workers' queues, tasks in bulk, and a transport that loses responses."""
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -162,59 +163,15 @@ async def record(database: asyncpg.Connection, task_id: UUID) -> dict[str, Any]:
 
 async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]:
     """All rows of all tables, without the times and ids that differ between runs."""
-    found = {}
-    for table in (
-        "tasks",
-        "queue",
-        "digests",
-        "archived_items",
-        "editions",
-        "edition_sources",
-        "articles",
-        "items",
-        "item_keys",
-        "shown_items",
-        "shown_digests",
-        "cache_entries",
-        "circuit_breakers",
-        "rate_limits",
-        "daily_usage",
-        "audit",
-        "pauses",
-        "readers",
-        "reader_papers",
-        "reader_paper_keys",
-        "reader_libraries",
-        "library_entries",
-        "uploads",
-        "upload_pieces",
-        "deliveries",
-        "confirmations",
-        "confirmation_mails",
-        "sign_ups",
-        "sources",
-        "task_stat_reports",
-        "task_stats",
-        "task_attempts",
-        "cancelled_tasks",
-    ):
-        query = f"select * from public.{table} order by 1, 2"
-        if table == "queue":
-            query = "select q.*, t.idempotency_key from public.queue q join public.tasks t using (task_id) order by 1"
-        elif table == "articles":
-            query = "select * from public.articles order by source_date, source, external_id"
-        elif table == "reader_papers":
-            query = "select * from public.reader_papers order by reader_id, arxiv_id, doi, title"
-        elif table == "task_attempts":
-            query = "select * from public.task_attempts order by task_id, attempt, outcome, error"
-        elif table == "audit":
-            query = "select * from public.audit order by created_at"
-        elif table == "task_stats":
-            # A run can cross the end of a minute.
-            query = f"select kind, {MINUTE_SUMS} from public.task_stats group by kind order by kind"
-        rows = [dict(r) for r in await database.fetch(query)]
-        found[table] = [{k: v for k, v in r.items() if k not in VOLATILE | _own_id(r)} for r in rows]
-    return found
+    return comparable(json.loads(await database.fetchval(EVERYTHING)))
+
+
+def comparable(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """What `EVERYTHING` returned, without the times and ids that differ between runs."""
+    return {
+        table: [{k: v for k, v in row.items() if k not in VOLATILE | _own_id(row)} for row in rows]
+        for table, rows in found.items()
+    }
 
 
 def _own_id(row: dict[str, Any]) -> set[str]:
@@ -224,6 +181,29 @@ def _own_id(row: dict[str, Any]) -> set[str]:
 
 MINUTE_SUMS = ", ".join(
     f"sum({column})" for column in ("completed", "failed", "retried", "waits", "model_calls", "input_tokens")
+)
+TABLES = (
+    *("tasks", "queue", "digests", "archived_items", "editions", "edition_sources", "articles", "items", "item_keys"),
+    *("shown_items", "shown_digests", "cache_entries", "circuit_breakers", "rate_limits", "daily_usage", "audit"),
+    *("pauses", "readers", "reader_papers", "reader_paper_keys", "reader_libraries", "library_entries", "uploads"),
+    *("upload_pieces", "deliveries", "confirmations", "confirmation_mails", "sign_ups", "sources"),
+    *("task_stat_reports", "task_stats", "task_attempts", "cancelled_tasks"),
+)
+ORDERED = {
+    "queue": "select q.*, t.idempotency_key from public.queue q join public.tasks t using (task_id) order by 1",
+    "articles": "select * from public.articles order by source_date, source, external_id",
+    "reader_papers": "select * from public.reader_papers order by reader_id, arxiv_id, doi, title",
+    "task_attempts": "select * from public.task_attempts order by task_id, attempt, outcome, error",
+    "audit": "select * from public.audit order by created_at",
+    # A run can cross the end of a minute.
+    "task_stats": f"select kind, {MINUTE_SUMS} from public.task_stats group by kind order by kind",
+}
+EVERYTHING = "select jsonb_object_agg(name, rows) from ({}) as every (name, rows)".format(
+    " union all ".join(
+        f"select '{table}', (select coalesce(jsonb_agg(to_jsonb(r)), '[]') from ({query}) r)"
+        for table in TABLES
+        for query in [ORDERED.get(table, f"select * from public.{table} order by 1, 2")]
+    )
 )
 VOLATILE = frozenset(
     {"created_at", "updated_at", "run_at", "started_at", "finished_at", "expires_at", "retry_at"}

@@ -4,7 +4,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 
-import asyncpg
 import httpx
 import pytest
 import uvicorn
@@ -58,7 +57,7 @@ async def api(settings: ApiSettings, protocol: type[BoundedProtocol], keep_alive
 
 
 @pytest.fixture
-async def called(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  (database_reset)
+async def called(stack: Ready, database_reset: None) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  (run first)
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY, "admins": "default"}
     with application(ApiSettings.model_validate(values)) as app:
         async with app.router.lifespan_context(app):

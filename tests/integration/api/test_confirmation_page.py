@@ -32,7 +32,7 @@ def links() -> dict[str, str]:
 def settings(
     stack: Ready,
     links: dict[str, str],
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
 ) -> ApiSettings:
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY}
     return ApiSettings.model_validate(values | links)

@@ -22,7 +22,7 @@ JSON, FORM, LINES = "application/json", "application/x-www-form-urlencoded", "ap
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     return settings_with_links(stack).model_copy(update={"admins": ("default",)})
 
 

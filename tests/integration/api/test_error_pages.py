@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 
-import asyncpg
 import httpx
 import pytest
 from fastapi import HTTPException
@@ -46,7 +45,7 @@ ERRORS = {
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     return settings_with_links(stack)
 
 

@@ -18,7 +18,7 @@ from tests.support.running_api import RunningApi
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     return settings_with_operators(stack, **SETTINGS)
 
 

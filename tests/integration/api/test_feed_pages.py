@@ -30,7 +30,7 @@ ATOM = "application/atom+xml; charset=utf-8"
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     values = settings_with_links(stack).model_dump() | {"public_url": PUBLIC}
     return ApiSettings.model_validate(values)
 

@@ -65,7 +65,7 @@ def echo(request: Request) -> Step:
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     values = settings_with_links(stack, LINK_SECRET).model_dump() | {"public_url": "https://digest.example"}
     return ApiSettings.model_validate(values)
 

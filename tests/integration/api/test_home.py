@@ -45,7 +45,7 @@ SHOWN = ("", "/days", "/search?q=paper", "/saved", f"/{TODAY}")
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     return settings_with_links(stack)
 
 

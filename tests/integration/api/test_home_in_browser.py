@@ -16,7 +16,7 @@ from app.models.articles import ArticleKind
 from app.persistence.readers import Reader, ReaderStatus
 from app.services import Services
 from embedded.stack import Ready
-from tests.support.browser import chromium, faults, focus, follow, needs_chromium, opened
+from tests.support.browser import WIDTHS, chromium, faults, focus, follow, needs_chromium, opened
 from tests.support.digest_items import item_of
 from tests.support.feedback import rated
 from tests.support.items import copy, save
@@ -53,7 +53,7 @@ FOCUSED = "() => [document.activeElement.textContent, document.activeElement.nam
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     """The API has the secret that signs the links in the worker's mails."""
     return settings_with_links(stack, "0123456789abcdef")
 
@@ -199,12 +199,17 @@ async def visitor(api: RunningApi, client: AsyncClient, database: asyncpg.Connec
 async def test_the_home_pages_fit_the_screen_and_are_accessible(visitor: Visitor) -> None:
     place, first = visitor.path("home"), item_name(item_of(ArticleKind.PAPER, 0, "W" * 300, 0.9).article)
     paths = [place + where for where in ("", "/days", "/saved", "/search?q=%22W%22+or+alert", "/import", "/feed")]
-    paths += [visitor.path(f"more:{first}"), *map(visitor.path, PURPOSES)]
+    paths.append(visitor.path(f"more:{first}"))
     found, layouts = dict[str, list[str]](), set[str]()
     async with chromium() as browser, opened(browser) as page:
         for path in paths:
             await page.goto(f"{visitor.http.base_url}{path}")
             found |= await faults(page)
+            layouts.add(await page.evaluate(LAYOUT))
+        # test_reader_links_in_browser looks for faults of these pages.
+        for purpose in PURPOSES:
+            await page.goto(f"{visitor.http.base_url}{visitor.path(purpose)}")
+            await page.set_viewport_size({"width": WIDTHS[-1], "height": 900})
             layouts.add(await page.evaluate(LAYOUT))
     assert found == {}
     assert len(layouts) == 1, "the frame and the tabs move from page to page"

@@ -24,7 +24,7 @@ REPORT = {"entries": 1_234, "accepted": 1_200, "already_there": 32, "rejected": 
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     return settings_with_links(stack)
 
 

@@ -27,7 +27,7 @@ async def zotero() -> AsyncIterator[FakeZotero]:
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection, zotero: FakeZotero) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None, zotero: FakeZotero) -> ApiSettings:  # noqa: ARG001  (run first)
     return settings_with_links(stack).model_copy(update={"zotero_base_url": zotero.url})
 
 

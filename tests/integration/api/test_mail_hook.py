@@ -19,7 +19,7 @@ from tests.support.visitors import readers_of
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection, request: pytest.FixtureRequest) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None, request: pytest.FixtureRequest) -> ApiSettings:  # noqa: ARG001  (run first)
     secret = getattr(request, "param", SECRET)
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY}
     return ApiSettings.model_validate(values | {"resend_webhook_secret": secret})

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import asyncpg
 import pytest
 
 from app.errors import ConfigurationError
@@ -22,7 +21,7 @@ class _AtOnce:
 
 async def test_the_api_reports_that_no_worker_is_alive(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("app.main.Random", _AtOnce)

@@ -64,7 +64,7 @@ class Browse(Protocol):
 
 
 @pytest.fixture
-async def browse(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[Browse]:  # noqa: ARG001  (database_reset)
+async def browse(stack: Ready, database_reset: None) -> AsyncIterator[Browse]:  # noqa: ARG001  (run first)
     async with AsyncExitStack() as opened:
 
         async def browse(key: str | None = ROOT_KEY, **settings: str) -> Operator:

@@ -31,7 +31,7 @@ async def proxy(stack: Ready) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-def settings(stack: Ready, proxy: Proxy, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, proxy: Proxy, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     return settings_with_operators(stack, supabase_url=proxy.url, supabase_retries=0)
 
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 
-import asyncpg
 import httpx
 import pytest
 from supabase import AsyncClient
@@ -26,7 +25,7 @@ def changes() -> dict[str, str]:
 def settings(
     stack: Ready,
     changes: dict[str, str],
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
 ) -> ApiSettings:
     return settings_with_operators(stack, sign_ups_per_hour=1234, sign_ups_per_network=77, **changes)
 

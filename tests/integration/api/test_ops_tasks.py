@@ -26,7 +26,7 @@ LIST = "/ops/tasks?status=failed"
 
 
 @pytest.fixture
-async def operator(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[Operator]:  # noqa: ARG001  (database_reset)
+async def operator(stack: Ready, database_reset: None) -> AsyncIterator[Operator]:  # noqa: ARG001  (run first)
     async with AsyncExitStack() as opened:
         settings = settings_with_operators(stack, trace_url="https://traces.example.org/t/{trace_id}?from=ops")
         app = opened.enter_context(application(settings))

@@ -40,7 +40,7 @@ EXPIRE = "update public.deliveries set created_at = now() - interval '15 minutes
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     return settings_with_links(stack)
 
 

@@ -25,7 +25,7 @@ SECRET = "0123456789abcdef"
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     """The API has the secret that signs the links in the worker's mails."""
     return settings_with_links(stack, SECRET)
 

@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-import asyncpg
 import httpx
 import pytest
 from fastapi import Request, Response
@@ -21,7 +20,7 @@ from tests.support.running_api import KEY, RunningApi
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     return ApiSettings.model_validate({"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY})
 
 

@@ -81,7 +81,7 @@ async def write(database: asyncpg.Connection, reader_id: UUID, day: date, *items
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     values = settings_with_links(stack).model_dump() | {"public_url": "https://broadsheet.example"}
     return ApiSettings.model_validate(values)
 

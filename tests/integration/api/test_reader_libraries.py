@@ -35,7 +35,7 @@ class Libraries:
 
 
 @pytest.fixture
-async def api(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[Libraries]:  # noqa: ARG001  (database_reset)
+async def api(stack: Ready, database_reset: None) -> AsyncIterator[Libraries]:  # noqa: ARG001  (run first)
     async with FakeZotero().serve() as zotero:
         values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": API_KEY}
         settings = ApiSettings.model_validate(values | {"zotero_base_url": zotero.url, "log_level": "DEBUG"})

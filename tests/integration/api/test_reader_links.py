@@ -42,7 +42,7 @@ SCHEDULE: dict[str, Any] = {
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     return settings_with_links(stack)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from typing import Literal
 
-import asyncpg
 import pytest
 from playwright.async_api import Page
 from supabase import AsyncClient
@@ -19,7 +18,7 @@ WIDE = "W" * 100
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     return settings_with_links(stack)
 
 

@@ -1,4 +1,4 @@
-"""Readers over the API, on a real database: single readers, thousands as lines, and resolved deliveries."""
+"""Readers over the API, on a real database: single readers, hundreds as lines, and resolved deliveries."""
 
 import json
 from collections.abc import AsyncIterator
@@ -92,20 +92,20 @@ async def test_an_import_names_the_line_of_an_invalid_address(called: httpx.Asyn
     assert reader["email"] == "eve@xn--bro-hoa.example"
 
 
-async def test_a_thousand_readers_are_imported_once_and_exported(
+async def test_hundreds_of_readers_are_imported_once_and_exported(
     called: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
-    wide = {"interests": ["the flow of ice " * 6 + str(n) for n in range(5)]}
-    body = lines(*(reader | {"profile": wide} for reader in numbered(1000)))
+    wide = {"interests": ["the flow of ice " * 6 + str(n) for n in range(12)]}
+    body = lines(*(reader | {"profile": wide} for reader in numbered(410)))
     assert len(body) > 512_000, "more than the limit of other requests"
     first = await called.post("/v1/readers/import", content=body)
-    assert first.json() == {"created": 1000, "changed": 0, "unchanged": 0, "refused": []}
+    assert first.json() == {"created": 410, "changed": 0, "unchanged": 0, "refused": []}
     out = await called.get("/v1/readers/export")
     assert out.headers["content-type"].startswith("application/x-ndjson")
-    assert len(out.text.splitlines()) == 1000
+    assert len(out.text.splitlines()) == 410
     before = await database.fetch("select * from public.readers order by reader_id")
     again = await called.post("/v1/readers/import", content=out.content)
-    assert again.json() == {"created": 0, "changed": 0, "unchanged": 1000, "refused": []}
+    assert again.json() == {"created": 0, "changed": 0, "unchanged": 410, "refused": []}
     assert await database.fetch("select * from public.readers order by reader_id") == before
     # Exported from one database and imported into another: that one exports the same lines.
     await database.execute("truncate public.readers cascade")

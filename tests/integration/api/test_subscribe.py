@@ -54,7 +54,7 @@ def settings(
     stack: Ready,
     proxy: Proxy,
     changes: dict[str, object],
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
 ) -> ApiSettings:
     return settings_with_sign_up(stack, proxy.url, **changes)
 

@@ -1,6 +1,5 @@
 """The sign-up page and the confirmation page in a real browser, if there is one."""
 
-import asyncpg
 import pytest
 from playwright.async_api import Page
 from supabase import AsyncClient
@@ -16,7 +15,7 @@ from tests.support.visitors import SECRET, TODAY
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY}
     links = {"public_url": "http://digest.example", "link_secret": SECRET, "public_sign_up": "true"}
     return ApiSettings.model_validate(values | links)

@@ -26,7 +26,7 @@ PIECE = b"%x\r\n%s\r\n" % (300_000, b" " * 300_000)
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+def settings(stack: Ready, database_reset: None) -> ApiSettings:  # noqa: ARG001  (run first)
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY, "admins": "default"}
     return ApiSettings.model_validate(values)
 

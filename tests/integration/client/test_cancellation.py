@@ -13,7 +13,7 @@ from app.persistence.errors import supabase_errors
 from tests.support.fixture_types import MakeSettings, StartServer
 from tests.support.scripted_server import answer
 
-REQUESTS = 3000
+REQUESTS = 1000
 IN_FLIGHT = 60
 CONNECTIONS = 20
 

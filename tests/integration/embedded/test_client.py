@@ -20,7 +20,7 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04")
 async def service(
     request: pytest.FixtureRequest,
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
 ) -> AsyncIterator[AsyncClient]:
     async with open_supabase(settings_for(stack, getattr(stack, request.param))) as client:
         yield client

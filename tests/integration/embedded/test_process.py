@@ -36,6 +36,18 @@ def folder(stack_folder: Path) -> Iterator[Path]:
 @pytest.fixture
 def migrations(folder: Path) -> Path:
     """A folder with one migration: table `notes` for the service role."""
+    return first_migration(folder)
+
+
+@pytest.fixture(scope="module")
+def used(own_folder: Path) -> Path:
+    """A folder in which an emulator has run, for tests that are not about the first start; each has its own notes."""
+    own_folder.mkdir()
+    with StackProcess(own_folder / "data", first_migration(own_folder)).running():
+        return own_folder
+
+
+def first_migration(folder: Path) -> Path:
     migrations = folder / "migrations"
     migrations.mkdir()
     (migrations / FIRST).write_text(
@@ -70,24 +82,24 @@ def refusal(process: StackProcess) -> str:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_it_prints_one_line_and_ends_cleanly(folder: Path, migrations: Path, how: signal.Signals) -> None:
-    running = StackProcess(folder / "data", migrations)
+def test_it_prints_one_line_and_ends_cleanly(used: Path, how: signal.Signals) -> None:
+    running = StackProcess(used / "data", used / "migrations")
     ready = running.start()
-    add_note(ready, 1)
-    assert len(postgres_over(folder / "data")) == 1
+    add_note(ready, how)
+    assert len(postgres_over(used / "data")) == 1
     assert running.process is not None
     running.process.send_signal(how)
     rest, errors = running.process.communicate()
     assert (running.process.returncode, rest, errors) == (0, "", "")
-    assert postgres_over(folder / "data") == []
+    assert postgres_over(used / "data") == []
 
 
-def test_keys_and_data_survive_a_restart(folder: Path, migrations: Path) -> None:
-    running = StackProcess(folder / "data", migrations)
+def test_keys_and_data_survive_a_restart(used: Path) -> None:
+    running = StackProcess(used / "data", used / "migrations")
     with running.running() as first:
-        add_note(first, 1)
+        add_note(first, 100)
     with running.running() as second:
-        assert notes(second) == [1]
+        assert 100 in notes(second)
         query = "select rolsuper from pg_roles where rolname = current_user"
         psql = [str(bundled_binaries() / "psql"), "--no-psqlrc", "-Atc", query, second.database_url]
         assert subprocess.check_output(psql, text=True) == "t\n"
@@ -99,27 +111,28 @@ def test_keys_and_data_survive_a_restart(folder: Path, migrations: Path) -> None
 
 
 @pytest.mark.parametrize("database_too", [False, True], ids=["gateway alone", "database too"])
-def test_after_a_kill_the_next_start_has_all_data(folder: Path, migrations: Path, database_too: bool) -> None:
-    running = StackProcess(folder / "data", migrations, durable=True)
+def test_after_a_kill_the_next_start_has_all_data(used: Path, database_too: bool) -> None:
+    note = 200 + database_too
+    running = StackProcess(used / "data", used / "migrations", durable=True)
     ready = running.start()
-    add_note(ready, 1)
-    (left,) = postgres_over(folder / "data")
+    add_note(ready, note)
+    (left,) = postgres_over(used / "data")
     assert running.stop(signal.SIGKILL) == -signal.SIGKILL
     if database_too:
         os.kill(left, signal.SIGKILL)
     with running.running() as again:
-        assert notes(again) == [1]
-        (server,) = postgres_over(folder / "data")
+        assert note in notes(again)
+        (server,) = postgres_over(used / "data")
         assert server != left
-    assert postgres_over(folder / "data") == []
+    assert postgres_over(used / "data") == []
 
 
-def test_a_leftover_server_is_replaced(folder: Path, migrations: Path) -> None:
+def test_a_leftover_server_is_replaced(used: Path) -> None:
     """A case in which the kernel does not stop the server with its parent, or has not yet."""
-    data = folder / "data"
-    running = StackProcess(data, migrations)
+    data = used / "data"
+    running = StackProcess(data, used / "migrations")
     with running.running() as ready:
-        add_note(ready, 1)
+        add_note(ready, 300)
     account = Programs(bundled_binaries()).identity
     arguments = ["-D", str(data / "cluster"), "-c", "unix_socket_directories=", "-c", f"port={free_port()}"]
     command = [str(bundled_binaries() / "postgres"), *arguments]
@@ -130,7 +143,7 @@ def test_a_leftover_server_is_replaced(folder: Path, migrations: Path) -> None:
             break
     with running.running() as ready:
         assert left.wait() == 0
-        assert notes(ready) == [1]
+        assert 300 in notes(ready)
     left.stderr.close()
 
 
@@ -142,35 +155,35 @@ def test_an_incomplete_cluster_is_created_again(folder: Path, migrations: Path) 
         assert notes(ready) == []
 
 
-def test_it_ends_with_a_message_when_the_database_ends(folder: Path, migrations: Path) -> None:
-    running = StackProcess(folder / "data", migrations)
+def test_it_ends_with_a_message_when_the_database_ends(used: Path) -> None:
+    running = StackProcess(used / "data", used / "migrations")
     running.start()
-    os.kill(postgres_over(folder / "data")[0], signal.SIGQUIT)
+    os.kill(postgres_over(used / "data")[0], signal.SIGQUIT)
     assert running.process is not None
     _, message = running.process.communicate()
     assert running.process.returncode == 1
     assert message.startswith("embedded: PostgreSQL stopped unexpectedly")
 
 
-def test_two_can_run_but_not_on_one_folder(folder: Path, migrations: Path) -> None:
+def test_two_can_run_but_not_on_one_folder(folder: Path, migrations: Path, used: Path) -> None:
     with (
-        StackProcess(folder / "a", migrations).running() as one,
+        StackProcess(used / "data", migrations).running() as one,
         StackProcess(folder / "b", migrations).running() as two,
     ):
-        add_note(one, 1)
-        assert (notes(one), notes(two)) == ([1], [])
-        assert f"{folder / 'a'} is in use by another emulator" in refusal(StackProcess(folder / "a", migrations))
+        add_note(one, 400)
+        assert (400 in notes(one), notes(two)) == (True, [])
+        assert f"{used / 'data'} is in use by another emulator" in refusal(StackProcess(used / "data", migrations))
         assert one.secret_key != two.secret_key
         foreign = httpx.get(f"{two.url}/rest/v1/notes", headers={"authorization": f"Bearer {one.service_role_key}"})
         assert foreign.status_code == 401
 
 
-def test_a_port_in_use_is_named_and_no_server_remains(folder: Path, migrations: Path) -> None:
+def test_a_port_in_use_is_named_and_no_server_remains(used: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        message = refusal(StackProcess(folder / "data", migrations, port=port))
+        message = refusal(StackProcess(used / "data", used / "migrations", port=port))
     assert f"port {port} cannot be used" in message
-    assert postgres_over(folder / "data") == []
+    assert postgres_over(used / "data") == []
 
 
 def test_a_path_too_long_for_a_socket_works(folder: Path, migrations: Path) -> None:
@@ -180,14 +193,12 @@ def test_a_path_too_long_for_a_socket_works(folder: Path, migrations: Path) -> N
         assert notes(ready) == []
 
 
-def test_a_changed_migration_is_refused(folder: Path, migrations: Path) -> None:
-    with StackProcess(folder / "data", migrations).running():
-        pass
+def test_a_changed_migration_is_refused(migrations: Path, used: Path) -> None:
     (migrations / FIRST).write_text("create table public.other (id int primary key)")
-    message = refusal(StackProcess(folder / "data", migrations))
+    message = refusal(StackProcess(used / "data", migrations))
     assert FIRST.removesuffix(".sql") in message
     assert "has changed since it was applied" in message
-    assert postgres_over(folder / "data") == []
+    assert postgres_over(used / "data") == []
 
 
 def test_a_broken_migration_is_rolled_back_and_named(folder: Path, migrations: Path) -> None:
@@ -216,9 +227,9 @@ def test_root_can_start_it_as_another_user(folder: Path, migrations: Path) -> No
 async def test_root_can_keep_the_programs_in_a_private_folder(folder: Path) -> None:
     installation = bundled_binaries().parent
     package = folder / "closed" / installation.parent.name
-    shutil.copytree(installation, package / installation.name)
+    shutil.copytree(installation, package / installation.name, copy_function=linked)
     libraries = installation.parent.with_name(f"{installation.parent.name}.libs")
-    shutil.copytree(libraries, package.with_name(libraries.name))
+    shutil.copytree(libraries, package.with_name(libraries.name), copy_function=linked)
     (folder / "closed").chmod(0o700)
     stack = Stack(StackOptions(folder / "data", 0, binaries=package / installation.name / "bin", durable=False))
     for _ in ("copied", "found again"):
@@ -251,6 +262,14 @@ def as_nobody() -> list[str]:
         if version.strip() == sys.base_prefix:
             return [*become, *reading]
     pytest.skip("nobody else can run this interpreter")
+
+
+def linked(source: str, copy: str) -> None:
+    """A second name of the file; a copy if the folders are on different file systems."""
+    try:
+        os.link(source, copy)
+    except OSError:
+        shutil.copy2(source, copy)
 
 
 def names_in(folder: Path) -> set[str]:

@@ -1,9 +1,11 @@
 """The page of a delivered mail in a real browser, if there is one."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 
 import pytest
-from playwright.async_api import Page
+import pytest_asyncio
+from playwright.async_api import Browser, Page
 
 from app.config.mail_address import Mailbox
 from app.digest.rendering import DigestRenderer
@@ -19,9 +21,17 @@ from tests.support.reader_mails import body, mail_of
 from tests.support.smtp_server import READER, key_of
 from tests.support.visitors import digest_of
 
+pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module", loop_factories=["asyncio"])]
 DAY = date(2026, 11, 24)
 LINKS = MailLinks.signed(Links(["0123456789abcdef"], "https://digest.example.org"), READER, 1, DAY)
 ALL_FOOTER_LINKS = 6
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One Chromium for this file; each test has its own tab and cookies."""
+    async with chromium() as browser:
+        yield browser
 
 
 def usual_digest() -> Digest:
@@ -63,21 +73,17 @@ async def tab_stops(page: Page) -> list[str]:
         found.append(text)
 
 
-@pytest.mark.asyncio(loop_factories=["asyncio"])
-@needs_chromium
 @pytest.mark.parametrize("digest", [usual_digest(), long_digest(), digest_of(DAY)], ids=["usual", "long", "empty"])
-async def test_a_mail_fits_every_screen_and_is_accessible(digest: Digest) -> None:
-    async with chromium() as browser, opened(browser) as page:
+async def test_a_mail_fits_every_screen_and_is_accessible(browser: Browser, digest: Digest) -> None:
+    async with opened(browser) as page:
         await page.set_content(await received_page(digest))
         assert await faults(page) == {}
         assert await page.locator(".mail-foot a").count() >= ALL_FOOTER_LINKS
         assert ("items are omitted" in await page.content()) is (len(digest.papers) > 50)
 
 
-@pytest.mark.asyncio(loop_factories=["asyncio"])
-@needs_chromium
-async def test_every_link_of_a_mail_is_reached_by_keyboard() -> None:
-    async with chromium() as browser, opened(browser) as page:
+async def test_every_link_of_a_mail_is_reached_by_keyboard(browser: Browser) -> None:
+    async with opened(browser) as page:
         await page.set_content(await received_page(usual_digest()))
         stops = await tab_stops(page)
     assert stops[:4] == ["Title of paper 0", "More like this", "Not for me", "Save"]
@@ -93,13 +99,11 @@ async def test_every_link_of_a_mail_is_reached_by_keyboard() -> None:
     assert len(stops) == 7 * 4 + 7
 
 
-@pytest.mark.asyncio(loop_factories=["asyncio"])
-@needs_chromium
-async def test_a_mail_without_its_styles_has_one_column() -> None:
+async def test_a_mail_without_its_styles_has_one_column(browser: Browser) -> None:
     """As in programs that drop style elements: only inline styles are left."""
     page_text = await received_page(usual_digest())
     bare = page_text.replace("<style>", "<!--").replace("</style>", "-->")
-    async with chromium() as browser, opened(browser) as page:
+    async with opened(browser) as page:
         await page.set_viewport_size({"width": 320, "height": 900})
         await page.set_content(bare)
         assert await page.evaluate("document.documentElement.scrollWidth") == 320
@@ -109,10 +113,8 @@ async def test_a_mail_without_its_styles_has_one_column() -> None:
         )
 
 
-@pytest.mark.asyncio(loop_factories=["asyncio"])
-@needs_chromium
-async def test_the_welcome_mail_fits_every_screen_and_is_accessible() -> None:
+async def test_the_welcome_mail_fits_every_screen_and_is_accessible(browser: Browser) -> None:
     message = welcome_message(**ENVELOPE, links=LINKS)
-    async with chromium() as browser, opened(browser) as page:
+    async with opened(browser) as page:
         await page.set_content(body(mail_of(message.as_bytes()), "html"))
         assert await faults(page) == {}

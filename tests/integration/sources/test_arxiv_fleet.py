@@ -1,32 +1,31 @@
 """All processes together respect arXiv's rate limit: real processes and the real stack, with a recording server."""
 
 import asyncio
-import os
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import asyncpg
 
 from embedded.stack import Ready
+from tests.support.arxiv_process import RESULT
 from tests.support.fixture_types import Serve
+from tests.support.forks import fork
+from tests.support.processes import environment
 from tests.support.scripted_server import ScriptedServer, Step
 from tests.support.source_responses import page, reply
 
-ROOT = Path(__file__).parents[3]
 INTERVAL = 0.4
 
 
 async def fetching(stack: Ready, server: ScriptedServer) -> str:
-    """Fetch a day in another process; returns its last output."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.arxiv_process", server.url, str(INTERVAL),
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "SUPABASE_URL": stack.url, "SUPABASE_KEY": stack.secret_key},
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    said, _ = await process.communicate()
-    return said.decode().strip().splitlines()[-1]
+    """Fetch a day in another process; returns its result."""
+    process = await fork(
+        *("tests.support.arxiv_process", server.url, str(INTERVAL)),
+        environment=environment(stack.url, stack.secret_key),
+    )
+    lines = (await process.output.read()).decode().splitlines()
+    assert await process.wait() == 0, lines
+    (result,) = [line.removeprefix(RESULT) for line in lines if line.startswith(RESULT)]
+    return result
 
 
 class OverlapDetector:
@@ -59,7 +58,7 @@ async def test_two_processes_share_the_request_interval(
 
 async def test_a_429_to_one_process_stops_the_other(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
     serve: Serve,
 ) -> None:
     busy = reply(status=429, headers="Retry-After: 3\r\n")

@@ -221,7 +221,12 @@ async def test_dates_ids_order_and_pages_work_like_arxiv(query: str, papers: lis
 
 async def test_the_command_runs_until_interrupted() -> None:
     command = [sys.executable, "-m", "embedded.sample", "--date", "2025-03-04"]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        # A shell that runs the tests in the background makes its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         assert process.stdout is not None
         hosts = json.loads(await process.stdout.readline())

@@ -5,7 +5,6 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-import asyncpg
 import pytest
 from pydantic import SecretStr
 from supabase import AsyncClient
@@ -56,7 +55,7 @@ class File:
 @pytest.fixture
 async def file(
     client: AsyncClient,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[File]:

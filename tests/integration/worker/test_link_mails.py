@@ -37,7 +37,7 @@ READERS = "select count(*) = 0 from public.readers"
 
 
 @pytest.fixture
-async def ada(client: AsyncClient, database: asyncpg.Connection) -> Reader:  # noqa: ARG001  (database_reset)
+async def ada(client: AsyncClient, database_reset: None) -> Reader:  # noqa: ARG001  (run first)
     return await add_reader(client, email="ada@example.org", timezone=None, send_at=None)
 
 

@@ -19,6 +19,7 @@ from supabase import AsyncClient
 import worker.wiring
 from app.days import yesterday
 from app.models.tasks import TaskKind
+from app.sources.rate_limiter import RateLimiter
 from embedded.stack import Ready
 from tests.integration.worker.whole_worker import MAIL, NEWS, PAPERS, PROFILE, settings_of, whole_worker
 from tests.support.reader_mails import body, mail_of
@@ -68,13 +69,14 @@ class Sources:
 
 @pytest.fixture(autouse=True)
 def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The arXiv adapter tries a page once, on one path, because this test does not cover its pauses."""
+    """The arXiv adapter tries a page once, on one path, and at once: this test does not cover its pauses."""
     settings_for = worker.wiring._arxiv_settings  # noqa: SLF001  (the one place that knows)
     monkeypatch.setattr(
         worker.wiring,
         "_arxiv_settings",
         lambda s: replace(settings_for(s), page_attempts=1, listing_url=None, oai_url=None),
     )
+    monkeypatch.setattr(worker.wiring, "RateLimiter", lambda _seconds=0, **named: RateLimiter(0.02, **named))
 
 
 async def reader_due_now(client: AsyncClient, database: asyncpg.Connection, **columns: Any) -> UUID:
@@ -116,7 +118,7 @@ async def test_an_outage_of_all_sources_fails_nothing(
 ) -> None:
     sources, day = Sources(), yesterday()
     payload = {"profile": PROFILE}
-    for _ in range(20):
+    for _ in range(5):
         await create(client, kind=TaskKind.DIGEST, source_date=day, payload=payload)
     await create(client, source_date=day, payload={"shared": True})
     await reader_due_now(client, database, when_empty="notify")

@@ -187,7 +187,7 @@ async def forever(*_arguments: Any) -> None:
 
 async def test_a_failed_periodic_job_is_logged_and_ends_the_worker(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Retention, "run", die)
@@ -204,7 +204,7 @@ async def test_a_failed_periodic_job_is_logged_and_ends_the_worker(
 
 async def test_a_stopped_claim_loop_ends_the_worker_without_grace(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Worker, "_pause", forever)
@@ -218,7 +218,7 @@ async def test_a_stopped_claim_loop_ends_the_worker_without_grace(
 
 async def test_the_schema_check_repeats_until_it_gets_a_response(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    database_reset: None,  # noqa: ARG001  (run first)
     proxy: Proxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
