@@ -1,10 +1,11 @@
 """Fixtures for all tests: the emulator, started once for the whole run, and its clients."""
 
+import gc
 import os
 import shutil
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +41,34 @@ def pytest_xdist_auto_num_workers() -> int:
     return max(1, (os.cpu_count() or 1) * 3 // 2)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect no garbage while modules and tests are loaded: all of it stays, and each collection visits all of it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """Exclude the imported modules from garbage collection, which would visit their objects repeatedly."""
     freeze_loaded_objects()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_settings_of_this_machine() -> Iterator[None]:
+    """No setting in this machine's environment affects a test."""
+    names = {field.upper() for field in ApiSettings.model_fields | WorkerSettings.model_fields}
+    with pytest.MonkeyPatch.context() as patched:
+        for variable in [name for name in os.environ if name in names or name.startswith("OTEL_")]:
+            patched.delenv(variable)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of this machine and no .env file of the repository affects a test."""
-    for field in ApiSettings.model_fields | WorkerSettings.model_fields:
-        monkeypatch.delenv(field.upper(), raising=False)
-    for variable in [name for name in os.environ if name.startswith("OTEL_")]:
-        monkeypatch.delenv(variable)
+    """No .env file of the repository affects a test."""
     for model in (SupabaseSettings, ApiSettings, WorkerSettings):
         monkeypatch.setitem(model.model_config, "env_file", None)
 

@@ -35,12 +35,20 @@ class Retired:
 
     def uses(self, files: dict[str, str]) -> list[str]:
         """FILE:LINE of each use where it is not allowed; line 0 is the file's path."""
+        longest = max(self.name.lower().split(), key=len)
         return [
             f"{path}:{text.count(chr(10), 0, found.start())}: {found[0]!r}, use {self.replacement!r}"
             for path, text in files.items()
+            # To look for one word takes a hundredth of the expression's time, and most files do not contain it.
+            if longest in lowered(text)
             if not any(fnmatch(path, pattern) for pattern in self.allowed)
             for found in self.pattern.finditer(text)
         ]
+
+
+@cache
+def lowered(text: str) -> str:
+    return text.lower()
 
 
 def retired_names(text: str) -> Iterator[Retired]:
