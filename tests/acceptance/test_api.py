@@ -70,7 +70,7 @@ async def test_posted_digest_completes_and_its_callback_is_retried(
     assert stored == "from-the-caller"
     assert await api.stop() == 0
     assert (api.clients_made, worker.clients_made) == (1, 1)
-    assert min(api.objects_kept, worker.objects_kept) > 50_000
+    assert min(api.objects_kept, worker.objects_kept) > 1_000
 
 
 @asynccontextmanager
