@@ -98,13 +98,15 @@ def no_zygote_is_left() -> Iterator[None]:
 def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Trust one unused certificate authority instead of the system's, which cost 20 ms per HTTP client to load.
 
-    It also applies to the processes that tests start.
+    All HTTP clients share what was loaded. It also applies to the processes that tests start.
     """
     nobody, make = tmp_path_factory.mktemp("authority") / "nobody.pem", ssl.create_default_context
     trustme.CA().cert_pem.write_to_path(nobody)
+    of_clients = make(cafile=nobody)
 
     def quick(*purpose: ssl.Purpose, cafile: str | None = None, **more: Any) -> ssl.SSLContext:
-        return make(*purpose, cafile=nobody if cafile == certifi.where() else cafile, **more)
+        is_clients = cafile in {certifi.where(), str(nobody)} and not purpose and not more
+        return of_clients if is_clients else make(*purpose, cafile=cafile, **more)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ssl, "create_default_context", quick)
