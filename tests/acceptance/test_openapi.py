@@ -2,12 +2,9 @@
 
 import json
 import re
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, TextIO
 
 import httpx
@@ -24,10 +21,10 @@ from schemathesis.specs.openapi.checks import (
 from embedded.stack import Ready
 from scripts.openapi import DOCUMENT
 from tests.support.applications import described_document, described_paths
+from tests.support.forks import LoggedFork
 from tests.support.processes import API_KEY, api_environment
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-ROOT = Path(__file__).parents[2]
 OPEN = {"/healthz", "/readyz"}
 SCHEMA = schemathesis.pytest.from_fixture("schema")
 """Each process of a parallel run imports this file; only the one that runs a test builds its examples."""
@@ -57,16 +54,15 @@ def json_lines(_context: Any, value: Any) -> bytes:
 
 @pytest.fixture(scope="module")
 def address(stack: Ready) -> Iterator[str]:
-    """A running API; these tests are synchronous, so its log goes to a file and not into a pipe that fills up."""
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen([sys.executable, "-m", "app"], cwd=ROOT, env=api_environment(stack), stderr=log)
+    """A running API."""
+    with tempfile.TemporaryFile("a+") as log:
+        process = LoggedFork("app", environment=api_environment(stack), log=log.fileno())
         yield _address_in(log, process)
-        process.terminate()
-        assert process.wait() == 0
+        assert process.stop() == 0
 
 
-def _address_in(log: TextIO, process: subprocess.Popen[bytes]) -> str:
-    while process.poll() is None:
+def _address_in(log: TextIO, process: LoggedFork) -> str:
+    while not process.has_ended():
         log.seek(0)
         if found := re.search(r"running on (http://[\d.:]+)", log.read()):
             return found[1]
