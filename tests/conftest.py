@@ -1,11 +1,12 @@
 """Fixtures for all tests: the emulator, started once for the whole run, and its clients."""
 
+import gc
 import os
 import shutil
 import signal
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +49,34 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect no garbage while modules and tests are loaded: all of it stays, and each collection visits all of it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """Exclude the imported modules from garbage collection, which would visit their objects repeatedly."""
     freeze_loaded_objects()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_settings_of_this_machine() -> Iterator[None]:
+    """No setting in this machine's environment affects a test."""
+    names = {field.upper() for field in ApiSettings.model_fields | WorkerSettings.model_fields}
+    with pytest.MonkeyPatch.context() as patched:
+        for variable in [name for name in os.environ if name in names or name.startswith("OTEL_")]:
+            patched.delenv(variable)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of this machine and no .env file of the repository affects a test."""
-    for field in ApiSettings.model_fields | WorkerSettings.model_fields:
-        monkeypatch.delenv(field.upper(), raising=False)
-    for variable in [name for name in os.environ if name.startswith("OTEL_")]:
-        monkeypatch.delenv(variable)
+    """No .env file of the repository affects a test."""
     for model in (SupabaseSettings, ApiSettings, WorkerSettings):
         monkeypatch.setitem(model.model_config, "env_file", None)
 
@@ -89,13 +106,15 @@ def no_zygote_is_left() -> Iterator[None]:
 def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Trust one unused certificate authority instead of the system's, which cost 20 ms per HTTP client to load.
 
-    It also applies to the processes that tests start.
+    All HTTP clients share what was loaded. It also applies to the processes that tests start.
     """
     nobody, make = tmp_path_factory.mktemp("authority") / "nobody.pem", ssl.create_default_context
     trustme.CA().cert_pem.write_to_path(nobody)
+    of_clients = make(cafile=nobody)
 
     def quick(*purpose: ssl.Purpose, cafile: str | None = None, **more: Any) -> ssl.SSLContext:
-        return make(*purpose, cafile=nobody if cafile == certifi.where() else cafile, **more)
+        is_clients = cafile in {certifi.where(), str(nobody)} and not purpose and not more
+        return of_clients if is_clients else make(*purpose, cafile=cafile, **more)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ssl, "create_default_context", quick)

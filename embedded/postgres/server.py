@@ -38,6 +38,8 @@ class ServerOptions:
         }
         if not self.durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+            # Write no more of the log than a restart needs, and no file of zeros before it.
+            settings |= {"wal_level": "minimal", "max_wal_senders": "0", "wal_init_zero": "off"}
         return [part for name, value in (settings | self.settings).items() for part in ("-c", f"{name}={value}")]
 
 

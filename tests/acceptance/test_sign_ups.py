@@ -16,7 +16,7 @@ from tests.support.reader_mails import ALL_DONE, mails
 from tests.support.running_worker import until
 from tests.support.smtp_server import Postbox
 
-POSTS = int(os.environ.get("SIGN_UPS", "1000"))
+POSTS = int(os.environ.get("SIGN_UPS", "400"))
 """`SIGN_UPS=10000` with `--timeout=1800` is the whole attack; it takes some minutes."""
 CONNECTIONS = 24
 PER_HOUR, PER_NETWORK = 40, 3

@@ -63,10 +63,12 @@ def test_starts_serves_and_stops_silently() -> None:
     assert [line for line in trouble if '"logger": "asyncio"' not in line] == []
 
 
-def test_bad_settings_end_with_one_message() -> None:
-    with api_process(SUPABASE_URL="nonsense", PORT="eighty") as process:
-        _, message = process.communicate()
-        assert process.returncode == 1
+async def test_bad_settings_end_with_one_message() -> None:
+    process = ServiceProcess("app", "nonsense", "no key", PORT="eighty")
+    with pytest.raises(AssertionError, match="ended before"):
+        await process.start("what never comes")
+    assert await process.ended() == 1
+    message = "".join(process.text)
     assert message.startswith("Broadsheet cannot start: 4 settings are invalid.")
     assert all(name in message for name in ("SUPABASE_URL", "SUPABASE_KEY", "API_KEYS", "PORT"))
     assert "Traceback" not in message

@@ -31,6 +31,15 @@ def folder(stack_folder: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="module")
+def used_folder(stack_folder: Path) -> Iterator[Path]:
+    """The folder of several runs, as a person has: all but the first find a database and its reader there."""
+    folder = stack_folder / uuid4().hex
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
+
+
 class Up:
     """`make up`'s process: its output and its descendants."""
 
@@ -105,9 +114,9 @@ async def all_ended(descriptors: list[int]) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
-async def test_child_processes_end_with_up(how: signal.Signals, folder: Path) -> None:
+async def test_child_processes_end_with_up(how: signal.Signals, used_folder: Path) -> None:
     port = free_port()
-    async with started(folder, port=str(port)) as up:
+    async with started(used_folder, port=str(port)) as up:
         await up.until("a reader's page: ")
         family = up.family()
         assert len(family) >= 3, "PostgreSQL, the API and the worker"
@@ -143,8 +152,8 @@ async def test_ctrl_c_is_clean_while_the_database_starts(moment: str, folder: Pa
     assert "stopping" in up.text
 
 
-async def test_a_second_ctrl_c_ends_up_immediately(folder: Path) -> None:
-    async with started(folder) as up:
+async def test_a_second_ctrl_c_ends_up_immediately(used_folder: Path) -> None:
+    async with started(used_folder) as up:
         await up.until("a reader's page: ")
         family = up.family()
         up.process.send_signal(signal.SIGINT)
@@ -155,11 +164,11 @@ async def test_a_second_ctrl_c_ends_up_immediately(folder: Path) -> None:
     assert "Traceback" not in up.text
 
 
-async def test_a_taken_default_port_is_replaced_by_a_free_one(folder: Path) -> None:
+async def test_a_taken_default_port_is_replaced_by_a_free_one(used_folder: Path) -> None:
     with ExitStack() as taken:
         with suppress(OSError):  # another program may already use it
             taken.enter_context(listen(8000)).listen()
-        async with started(folder) as up:
+        async with started(used_folder) as up:
             await up.until("API +http://127.0.0.1:(?!8000 )")
             up.process.send_signal(signal.SIGTERM)
             assert await up.ended() == 0
@@ -175,7 +184,7 @@ async def test_a_taken_configured_port_is_reported(variable: str, folder: Path) 
     assert f"stopped: {variable} is {port}, but another program uses that port: choose another port" in up.text
 
 
-async def test_make_up_ends_with_make(folder: Path) -> None:
+async def test_make_up_ends_with_make(used_folder: Path) -> None:
     """When `make` is killed, the processes of its recipe get another parent."""
     # The shell simulates make.
     command = [
@@ -186,7 +195,7 @@ async def test_make_up_ends_with_make(folder: Path) -> None:
         "--end-with-parent",
         "--offline",
         "--folder",
-        str(folder),
+        str(used_folder),
     ]
     parent = await asyncio.create_subprocess_exec(
         *("sh", "-c", '"$@" & wait; true', "sh", *command), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -83,10 +83,10 @@ async def test_a_second_signal_ends_the_worker_immediately(
 async def test_randomly_dropped_responses_change_nothing(
     stack: Ready, database: asyncpg.Connection, receiver: Receiver
 ) -> None:
-    tasks = 2000
+    tasks = 800
     await enqueue_deliveries(database, receiver.url, tasks)
     proxy = Proxy(stack.url)
-    proxy.after = losses = RandomLosses(share=0.1, seed=7)
+    proxy.after = losses = RandomLosses(share=0.25, seed=7)
     await proxy.start()
     worker = worker_process(stack, proxy.url, CONCURRENCY="50", SUPABASE_RETRIES="1", **LONG_LEASE)
     await worker.start(STARTED)

@@ -4,6 +4,7 @@ import asyncio
 import re
 import shutil
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ GROUP: Final = "broadsheet-conditions"
 _EXPRESSION: Final = re.compile(r'max\((?P<metric>\w+)\{condition="(?P<condition>\w+)"\}\) > 0')
 
 
+@cache
 def condition_rules() -> dict[str, dict[str, Any]]:
     """The alerting rules of the conditions, by condition. A rule of another form is an error."""
     (group,) = [each for each in yaml.safe_load(ALERTS.read_text())["groups"] if each["name"] == GROUP]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -62,6 +63,25 @@ async def fork(*arguments: str, environment: Mapping[str, str]) -> Fork:
     output, loop = asyncio.StreamReader(), asyncio.get_running_loop()
     pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(output), os.fdopen(reading, "rb", 0))
     return Fork(pid, output, pipe)
+
+
+class LoggedFork:
+    """A running process for synchronous tests: its standard error goes to a file, and not into a pipe that fills up."""
+
+    def __init__(self, *arguments: str, environment: Mapping[str, str], log: int) -> None:
+        self._pid = _ordered({"start": arguments, "environment": environment}, log)
+        self._descriptor = os.pidfd_open(self._pid)
+
+    def has_ended(self) -> bool:
+        """Whether it has ended."""
+        return bool(select.select([self._descriptor], [], [], 0)[0])
+
+    def stop(self) -> int:
+        """Send SIGTERM, wait until it has ended, and return its exit status."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, signal.SIGTERM)
+        os.close(self._descriptor)
+        return _ordered({"wait": self._pid})
 
 
 class Zygote:

@@ -86,17 +86,20 @@ class Service:
         try:
             async with asyncio.timeout(PATIENCE):
                 while True:
-                    found, metrics = await self._look(name)
+                    found, metrics = await self._look(name, holds=holds)
                     if set(found.values()) == {holds}:
                         return metrics
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise AssertionError(f"{name} is not {holds} everywhere: {found}") from None
 
-    async def _look(self, name: str) -> tuple[dict[str, bool], str]:
+    async def _look(self, name: str, *, holds: bool) -> tuple[dict[str, bool], str]:
+        """Where the condition shows. The dearer views are not read until the first one is as expected."""
         http = self.operator.http
         report = (await http.get("/v1/admin/health", headers=KEY)).json()
         problems = {each["condition"]: each["text"] for each in report["problems"]}
+        if (name in problems) is not holds:
+            return {"json": not holds}, ""
         metrics = (await http.get("/metrics", headers=KEY)).text
         page = await http.get("/ops")
         shown = {

@@ -4,7 +4,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -19,8 +19,13 @@ PROVIDER = "app/tracing/provider.py"
 Rule = Callable[[str, ast.Module], Iterator[str]]
 
 
-def names_used(tree: ast.AST) -> Iterator[tuple[str, int]]:
+@cache
+def names_used(tree: ast.AST) -> Sequence[tuple[str, int]]:
     """Every dotted name in the code, such as `asyncio.to_thread` or `client.schema`, with its line."""
+    return tuple(_names_used(tree))
+
+
+def _names_used(tree: ast.AST) -> Iterator[tuple[str, int]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute | ast.Name):
             yield ast.unparse(node), node.lineno
@@ -30,13 +35,12 @@ def names_used(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield from ((alias.name, node.lineno) for alias in node.names)
 
 
-def calls(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), node.lineno
+@cache
+def calls(tree: ast.AST) -> Sequence[tuple[str, int]]:
+    return tuple((ast.unparse(node.func), node.lineno) for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
-def matching(pattern: str, found: Iterator[tuple[str, int]], path: str) -> Iterator[str]:
+def matching(pattern: str, found: Iterable[tuple[str, int]], path: str) -> Iterator[str]:
     yield from (f"{path}:{line}: {name}" for name, line in found if re.search(pattern, name))
 
 
@@ -175,19 +179,46 @@ def test_the_factory_is_the_one_caller() -> None:
     assert [name for name, _ in calls(tree) if name.endswith("create_async_client")] == ["create_async_client"]
 
 
-def python_files() -> list[Path]:
+@cache
+def python_files() -> dict[str, str]:
+    """Path and text of every Python file of ours."""
     packages = (*PACKAGES, "embedded", "scripts", "benchmarks", "tests")
-    return [file for package in packages for file in sorted((ROOT / package).rglob("*.py"))]
+    files = [file for package in packages for file in sorted((ROOT / package).rglob("*.py"))]
+    return {file.relative_to(ROOT).as_posix(): file.read_text() for file in files}
 
 
 def test_no_file_exceeds_the_line_limit() -> None:
-    long = {file.name: count for file in python_files() if (count := len(file.read_text().splitlines())) > MAX_LINES}
+    long = {path: count for path, text in python_files().items() if (count := len(text.splitlines())) > MAX_LINES}
     assert long == {}
 
 
 def test_every_module_has_a_docstring() -> None:
-    silent = [str(file) for file in python_files() if not ast.get_docstring(ast.parse(file.read_text()))]
+    silent = [path for path, text in python_files().items() if not has_docstring(text)]
     assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('"""What it is for."""\nimport ast\n', True),
+        ('# A comment.\n\n"""What it is for."""\n', True),
+        ('""" """\n', False),
+        ('import ast\n"""Too late."""\n', False),
+        ('"name".upper()\n', False),
+        ("", False),
+    ],
+)
+def test_a_docstring_is_the_first_statement(source: str, *, found: bool) -> None:
+    assert has_docstring(source) is found
+
+
+def has_docstring(source: str) -> bool:
+    """Whether the first statement is a text. Reads nothing after it: to parse all files takes seconds."""
+    skipped = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING}
+    tokens = (token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type not in skipped)
+    first, second = next(tokens), next(tokens, None)
+    is_statement = first.type == tokenize.STRING and second is not None and second.type == tokenize.NEWLINE
+    return is_statement and bool(ast.literal_eval(first.string).strip())
 
 
 def test_supabase_folder_holds_no_python() -> None:
@@ -197,17 +228,16 @@ def test_supabase_folder_holds_no_python() -> None:
 
 def test_every_noqa_has_a_reason() -> None:
     assert without_reason("x()  # noqa: E501\ny()  # type: ignore[misc]\nz()  # noqa: E501  (its reason)") == [1, 2]
-    files = [
-        path
-        for package in (*PACKAGES, "embedded", "scripts", "benchmarks", "tests")
-        for path in (ROOT / package).rglob("*.py")
-    ]
-    found = [f"{path.relative_to(ROOT)}:{line}" for path in files for line in without_reason(path.read_text())]
+    found = [f"{path}:{line}" for path, text in python_files().items() for line in without_reason(text)]
     assert found == []
+
+
+BARE = re.compile(r"# (noqa(: *[A-Z0-9, ]+)?|type: *ignore(\[[a-z, -]+\])?)[ \t]*$", re.MULTILINE)
 
 
 def without_reason(source: str) -> list[int]:
     """Lines that turn a checker off without a reason."""
-    bare = re.compile(r"# (noqa(: *[A-Z0-9, ]+)?|type: *ignore(\[[a-z, -]+\])?)\s*$")
+    if not BARE.search(source):
+        return []
     comments = tokenize.generate_tokens(io.StringIO(source).readline)
-    return [token.start[0] for token in comments if token.type == tokenize.COMMENT and bare.search(token.string)]
+    return [token.start[0] for token in comments if token.type == tokenize.COMMENT and BARE.search(token.string)]

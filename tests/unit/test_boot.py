@@ -24,7 +24,7 @@ from app.installation.versions import (
     pinned_versions,
     require_locked_versions,
 )
-from app.main import create_app
+from tests.support.applications import described_document
 
 ROOT = Path(__file__).parents[2]
 UVICORN = f"uvicorn=={locked_versions()['uvicorn']}"
@@ -141,7 +141,7 @@ def test_the_lock_has_the_pinned_versions() -> None:
 
 
 def test_the_version_is_declared_once() -> None:
-    version = create_app().openapi()["info"]["version"]
+    version = described_document()["info"]["version"]
     assert f'version = "{version}"' in PYPROJECT.read_text(encoding="utf-8")
 
 

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from app.config import ApiSettings, WorkerSettings
-from app.main import create_app
 from embedded.commands.serve import PORT, parse
 from scripts.image_check import instructions
+from tests.support.applications import described_paths
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "compose.yaml").read_text(encoding="utf-8")
@@ -81,7 +81,7 @@ def health_checks_request_what_the_processes_serve(services: Services) -> None:
         program, port_of, paths = (
             ("worker", "WORKER_PORT", WORKER_PATHS)
             if "worker" in modules(service)
-            else ("app", "PORT", set(create_app().openapi()["paths"]))
+            else ("app", "PORT", set(described_paths()))
         )
         (found,) = re.findall(r"http://127\.0\.0\.1:(\d+)(/\S*)'", service["healthcheck"]["test"][-1])
         assert found[0] == service["environment"][port_of], name

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
-from app.main import create_app
 from app.process.metrics import Metrics
 from app.server import SHUTDOWN_TIMEOUT
+from tests.support.applications import described_paths
 from worker.configuration import not_configured
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +90,7 @@ def routing_uses_the_liveness_check(files: Files) -> None:
     service = fly(files)["http_service"]
     (check,) = service["checks"]
     assert check["path"] == "/healthz", "/readyz would stop the API during an outage of Supabase, and hide the reason"
-    assert check["path"] in create_app().openapi()["paths"]
+    assert check["path"] in described_paths()
     assert service["internal_port"] == int(fly(files)["env"]["PORT"])
 
 

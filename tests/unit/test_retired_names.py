@@ -35,12 +35,20 @@ class Retired:
 
     def uses(self, files: dict[str, str]) -> list[str]:
         """FILE:LINE of each use where it is not allowed; line 0 is the file's path."""
+        longest = max(self.name.lower().split(), key=len)
         return [
             f"{path}:{text.count(chr(10), 0, found.start())}: {found[0]!r}, use {self.replacement!r}"
             for path, text in files.items()
+            # To look for one word takes a hundredth of the expression's time, and most files do not contain it.
+            if longest in lowered(text)
             if not any(fnmatch(path, pattern) for pattern in self.allowed)
             for found in self.pattern.finditer(text)
         ]
+
+
+@cache
+def lowered(text: str) -> str:
+    return text.lower()
 
 
 def retired_names(text: str) -> Iterator[Retired]:
@@ -70,9 +78,11 @@ def tracked_files() -> dict[str, str]:
 RETIRED = list(retired_names((ROOT / LIST).read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("retired", [r for r in RETIRED if r.status == "enforced"], ids=lambda retired: retired.name)
-def test_a_retired_name_is_not_used(retired: Retired) -> None:
-    assert retired.uses(tracked_files()) == []
+def test_no_retired_name_is_used() -> None:
+    """One test, because each of two hundred takes longer than its search."""
+    enforced = [retired for retired in RETIRED if retired.status == "enforced"]
+    assert len(enforced) > 200
+    assert [use for retired in enforced for use in retired.uses(tracked_files())] == []
 
 
 def test_each_retired_name_is_listed_once() -> None:

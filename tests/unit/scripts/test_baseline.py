@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -123,13 +123,18 @@ def test_a_function_has_a_comment_above_it() -> None:
     assert functions - explained == NO_COMMENT_NEEDED
 
 
+def words(files: Iterable[Path]) -> Iterator[str]:
+    for path in files:
+        yield from re.findall(r"\w+", path.read_text(encoding="utf-8"))
+
+
 def test_every_column_is_used() -> None:
     """A column's name occurs outside the definition of its table, in SQL or in the code."""
-    sql = "".join(path.read_text(encoding="utf-8") for path in FILES)
-    code = "".join(path.read_text(encoding="utf-8") for path in CODE)
+    code = set(words(CODE))
+    everywhere = Counter(words(FILES))
     unused = []
     for statement, text in created(ast.CreateStmt):
-        used = set(re.findall(r"\w+", sql.replace(text, "") + code))
+        used = code | set(everywhere - Counter(re.findall(r"\w+", text)))
         columns = [element.colname for element in statement.tableElts if isinstance(element, ast.ColumnDef)]
         unused += [f"{name_of(statement)}.{column}" for column in columns if column not in used]
     assert unused == []
