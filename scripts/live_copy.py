@@ -141,7 +141,7 @@ class LiveCopy(Copy):
         """Return the exit status; empty after `seconds`."""
         process = self._pytest = self._pytest or self._started_pytest()
         assert process.stdin is not None  # noqa: S101  (both are pipes)
-        assert process.stdout is not None  # noqa: S101
+        assert process.stdout is not None  # noqa: S101  (the same)
         os.write(process.stdin.fileno(), json.dumps(request).encode() + b"\n")
         ready, _, _ = select.select([process.stdout], [], [], seconds)
         return os.read(process.stdout.fileno(), 100).decode().strip() if ready else ""

@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 from random import Random
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.support.spans import Seen, recorded_spans
 from worker.attempt_spans import choose_perform, perform_traced
 from worker.job import Abort, Handler, Job, Snooze, perform
 
-TASK = uuid4()
+TASK = UUID(int=2)
 TRACE = f"00-{'a' * 32}-{'b' * 16}-01"
 
 
