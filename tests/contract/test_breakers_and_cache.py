@@ -159,6 +159,8 @@ async def test_the_cache_is_shared_and_expires_by_the_database_clock(
 ) -> None:
     await HybridCache(clients[0]).put("k", [1, 2])
     assert await HybridCache(clients[1]).get("k") == [1, 2]
+    await HybridCache(clients[0]).put("k", [3])
+    assert await HybridCache(clients[3]).get("k") == [3], "a later value replaces it"
     await database.execute("update public.cache_entries set expires_at = now()")
     assert await HybridCache(clients[2]).get("k") is None
 

@@ -61,6 +61,13 @@ async def test_no_table_mentions_a_reader_who_deleted_their_data(
     assert await database.fetchval("select count(*) from public.deliveries") == 1
 
 
+async def test_only_readers_who_asked_for_it_are_erased(client: AsyncClient, reader: Reader) -> None:
+    await add_reader(client, email="bo@example.org")
+    assert await OwnData(client).to_erase() == []
+    await begin_erasure(client, reader)
+    assert await OwnData(client).to_erase() == [reader.reader_id]
+
+
 async def test_an_operators_audit_is_still_readable_after_a_deletion(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock, reader: Reader
 ) -> None:

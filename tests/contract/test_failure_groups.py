@@ -1,6 +1,7 @@
 """Permanently failed tasks in groups: folded errors, replay of a group beside two workers, and discard."""
 
 import asyncio
+from datetime import timedelta
 from uuid import uuid4
 
 import asyncpg
@@ -114,3 +115,6 @@ async def test_discarded_tasks_stay_failed_and_are_in_the_audit(
     (entry,) = (await operator.audit_entries()).entries
     assert (entry.action, entry.details["cause"], entry.details["discarded"]) == ("discard", "HTTP <number>", 3)
     assert (await operator.discard(by(), TaskKind.FETCH, str(uuid4()))).discarded == 0
+    before = discarded.until - timedelta(hours=1)
+    later = await operator.discard(by(), TaskKind.FETCH, "timed out", until=before)
+    assert later.discarded == 0, "it failed afterwards"

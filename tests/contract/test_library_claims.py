@@ -56,6 +56,18 @@ async def test_a_library_of_a_lost_worker_is_claimed_again(client: AsyncClient, 
     assert await database.fetchval("select version is null from public.reader_libraries")
 
 
+async def test_a_failed_sync_keeps_the_version_of_the_last_one(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await connect(client)
+    syncs, first, second = LibrarySyncs(client), uuid4(), uuid4()
+    await syncs.claim(first)
+    await syncs.complete(first, 9, again=timedelta(0))
+    await syncs.claim(second)
+    await syncs.fail(second, LibraryProblem.INCOMPLETE, "no answer", again=timedelta(0))
+    assert await database.fetchval("select version from public.reader_libraries") == 9
+
+
 async def test_a_step_waits_for_an_uncommitted_connection(client: AsyncClient, database: asyncpg.Connection) -> None:
     reader_id, token, syncs = await connect(client), uuid4(), LibrarySyncs(client)
     await syncs.claim(token)

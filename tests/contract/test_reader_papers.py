@@ -50,6 +50,16 @@ async def test_feedback_applies_to_the_paper_for_every_copy_of_it(client: AsyncC
     assert await said(client, (await add_reader(client)).reader_id, PAPER) == [(None, False)]
 
 
+async def test_each_change_of_a_saved_paper_changes_the_version(client: AsyncClient, reader: UUID) -> None:
+    papers = ReaderPapers(client)
+    versions = {await papers.saved_version(reader)}
+    await papers.save(reader, paper_of(PAPER), True)
+    versions.add(await papers.saved_version(reader))
+    await rate(papers, reader, paper_of(PAPER), True)
+    assert await papers.saved_version(reader) not in versions
+    assert len(versions) == 2
+
+
 async def test_the_doi_of_an_arxiv_paper_is_not_looked_up(client: AsyncClient, reader: UUID) -> None:
     papers = ReaderPapers(client)
     both = PaperInput(keys=("arxiv:2611.1", "doi:10.1038/x"), arxiv_id="2611.1", doi="10.1038/x")

@@ -46,6 +46,19 @@ async def test_a_reader_who_is_due_before_the_next_run_is_due(
     assert (await Readers(client).get(soon.reader_id)).next_due_at == datetime(2026, 11, 25, 7, tzinfo=UTC)
 
 
+async def test_an_early_digest_cancels_no_other_readers_digest(
+    client: AsyncClient, database: asyncpg.Connection, clock: Clock
+) -> None:
+    await clock.set("2026-11-24T05:00:00Z")
+    for send_at in ("08:00", "21:00"):
+        await add_reader(client, send_at=send_at)
+    assert await Schedule(client).enqueue_due(DAY) == 2
+    await clock.set("2026-11-24T19:30:00Z")
+    assert await Schedule(client).enqueue_due(DAY) == 1
+    ends = sorted((row["local_day"].day, row["status"] or "pending") for row in await database.fetch(TASKS))
+    assert ends == [(24, "cancelled"), (24, "pending"), (25, "pending")]
+
+
 async def test_a_digest_of_tomorrow_is_about_the_last_complete_day(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock
 ) -> None:
