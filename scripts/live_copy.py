@@ -140,8 +140,8 @@ class LiveCopy(Copy):
     def _run(self, request: dict[str, object], seconds: float) -> str:
         """Return the exit status; empty after `seconds`."""
         process = self._pytest = self._pytest or self._started_pytest()
-        assert process.stdin is not None  # noqa: S101  (both are pipes)
-        assert process.stdout is not None  # noqa: S101  (the same)
+        assert process.stdin is not None  # noqa: S101  (it is a pipe)
+        assert process.stdout is not None  # noqa: S101  (it is a pipe)
         os.write(process.stdin.fileno(), json.dumps(request).encode() + b"\n")
         ready, _, _ = select.select([process.stdout], [], [], seconds)
         return os.read(process.stdout.fileno(), 100).decode().strip() if ready else ""
