@@ -14,7 +14,9 @@ ID: Final = "'00000000-0000-4000-8000-000000000001'::uuid"
 
 QUERIES: Final = {
     "tasks_newest": "select 1 from tasks where owner = 'a' and kind = 'fetch' order by created_at desc, task_id desc",
-    "tasks_by_date": "select 1 from tasks where source_date = '2026-11-24' order by created_at desc, task_id desc",
+    "tasks_by_date": "select 1 from tasks where source_date = '2026-11-24' and owner = 'a' and kind = 'fetch'"
+    " order by created_at desc, task_id desc",
+    "cancelled_tasks_newest": "select 1 from cancelled_tasks order by created_at desc, task_id desc",
     "tasks_of_reader": f"select 1 from tasks where reader_id = {ID}",
     "queue_claim": "select 1 from queue where kind = 'fetch' and priority = 1 and not dead_letter and run_at <= now()"
     " order by run_at, task_id",
@@ -32,11 +34,13 @@ QUERIES: Final = {
     "digests_old": "select 1 from digests where reader_id is not null and created_at < now() order by created_at",
     "archived_items_words": "select 1 from archived_items where words @@ 'ice'::tsquery",
     "readers_listed": f"select 1 from readers where owner = 'a' and reader_id > {ID} order by reader_id",
+    "readers_by_status": f"select 1 from readers where owner = 'a' and status = 'active' and reader_id > {ID}"
+    " order by reader_id",
     "readers_by_email": "select 1 from readers where lower(email) = 'ada@example.org'",
     "readers_due": "select 1 from readers where least(next_due_at, overdue_at) <= now()"
     " order by least(next_due_at, overdue_at), reader_id",
     "readers_to_erase": "select 1 from readers_private where erase_requested_at is not null order by reader_id",
-    "deliveries_newest": "select 1 from deliveries where owner = 'a' order by created_at desc, delivery_id desc",
+    "deliveries_newest": "select owner from deliveries where owner > 'a' order by owner",
     "deliveries_by_status": "select 1 from deliveries where status = 'sent' order by created_at desc, delivery_id desc",
     "deliveries_of_task": f"select 1 from deliveries where task_id = {ID} and status in ('pending', 'sending')",
     "confirmations_open": "select 1 from confirmations where confirmed_at is null and not kept order by requested_at",
