@@ -19,7 +19,7 @@ CALLERS = 1_500
 ENDS_A_SECOND = 150
 SILENT, NEWS = 200, 40
 """Callers that never read, and the number of changes that they miss."""
-AIM_P99_MS, AIM_CALLS, AIM_KEPT_MB, AIM_SILENT_MB = 400, 5, 10, 40
+AIM_P99_MS, AIM_CALLS, AIM_KEPT_MB, AIM_SILENT_MB = 300, 5, 10, 40
 CALLS = re.compile(r'^broadsheet_supabase_calls_total\{outcome="200"\} (\S+)', re.MULTILINE)
 INSERT = """
 with made as (
