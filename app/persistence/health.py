@@ -83,6 +83,7 @@ class DeliveryRate(Frozen):
     pending: int = Field(description="Due less than an hour ago, and not sent; not part of `due`.")
     delivered: int = Field(description="Sent, late, or skipped because of the reader or because nothing was new.")
     skipped: tuple[SkippedDeliveries, ...]
+    sample: int = Field(1, description="Above 20,000 readers, the numbers are estimated from one of so many readers.")
 
 
 class HealthFacts(Frozen):

@@ -1,5 +1,7 @@
 """The daily delivery rate: each reader who was due on the reader's own day counts once."""
 
+import json
+
 import asyncpg
 import pytest
 from supabase import AsyncClient
@@ -8,6 +10,15 @@ from app.conditions.condition import Observation
 from app.conditions.report import report_of
 from app.persistence.health import DeliveryRate, Health
 from tests.support.digest_rows import digests_of_today
+
+SPREAD_READERS = """
+insert into public.readers (reader_id, name, timezone, send_at)
+select rpad(lpad(to_hex(n * 512 + 1), 4, '0'), 32, '0')::uuid, 'R', 'UTC', '07:00' from generate_series(0, 127) n;
+alter table public.readers disable trigger user;
+update public.readers set next_due_at = now() - interval '3 hours';
+alter table public.readers enable trigger user;
+analyze public.readers"""
+"""Readers without a task, whose ids are spread evenly."""
 
 
 async def rate(client: AsyncClient, database: asyncpg.Connection) -> DeliveryRate:
@@ -50,6 +61,16 @@ async def test_readers_who_are_not_due_today_do_not_count(client: AsyncClient, d
 async def test_a_due_reader_without_a_task_is_missing(client: AsyncClient, database: asyncpg.Connection) -> None:
     await digests_of_today(database, None, 2, task=False)
     assert (await rate(client, database)).missing == 2
+
+
+@pytest.mark.parametrize(("most", "sample"), [(32, 4), (128, 1)])
+async def test_many_readers_are_estimated_from_a_sample(database: asyncpg.Connection, most: int, sample: int) -> None:
+    await database.execute(SPREAD_READERS)
+    assert await database.fetchval("select public.readers_per_sample($1)", most) == sample
+    outcomes = await database.fetch("select * from public.deliveries_today(now(), $1)", sample)
+    assert len(outcomes) == 128 / sample
+    found = json.loads(await database.fetchval("select public.daily_deliveries($1)", most))
+    assert (found["missing"], found["due"], found["sample"]) == (128, 128, sample)
 
 
 @pytest.mark.parametrize(("sent", "failed", "holds"), [(9, 1, False), (8, 2, True), (7, 2, False)])
