@@ -49,6 +49,8 @@ def test_digest_writes_page_and_data_and_prints_the_top_papers(tmp_path: Path, u
     assert "The best of 2026-03-05 for Ada [/x] [red] :cat:" in " ".join(result.stdout.split())
     # The output depends on the moments of the polls: on a slow machine each poll finds another status.
     assert re.search(r"^  (pending|running|waiting for the edition)", result.stdout, re.MULTILINE)
+    log = (used_folder / "logs" / "digest.log").read_text(encoding="utf-8")
+    assert set(re.findall(r"source_date=(\S+)", log)) == {"2026-03-05"}, "no other day delays the digest"
 
 
 def test_digest_needs_no_profile_but_interests(tmp_path: Path, used_folder: Path) -> None:
