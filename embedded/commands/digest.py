@@ -74,6 +74,8 @@ async def write_digest(options: DigestOptions, console: Terminal) -> Path:
             lambda name, line: print(f"{name}: {line}", file=log, flush=True),
             live=live,
             folder=options.folder,
+            # The digest would wait for the other days, because requests to arXiv are three seconds apart.
+            daily=False,
             categories=options.profile.categories,
         )
         async with running as services:

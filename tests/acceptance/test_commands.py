@@ -21,18 +21,9 @@ from embedded.commands.digest import main
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def folder(stack_folder: Path) -> Iterator[Path]:
-    """The folder of a command's database, which an unprivileged PostgreSQL can enter."""
-    folder = stack_folder / uuid4().hex
-    folder.mkdir()
-    yield folder
-    shutil.rmtree(folder)
-
-
 @pytest.fixture(scope="module")
 def used_folder(stack_folder: Path) -> Iterator[Path]:
-    """The folder of several commands: all but the first find a database there."""
+    """The folder of several commands, which an unprivileged PostgreSQL can enter. All but the first find a database."""
     folder = stack_folder / uuid4().hex
     folder.mkdir()
     yield folder
@@ -44,20 +35,22 @@ def digest(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_digest_writes_page_and_data_and_prints_the_top_papers(tmp_path: Path, folder: Path) -> None:
+def test_digest_writes_page_and_data_and_prints_the_top_papers(tmp_path: Path, used_folder: Path) -> None:
     # Text that the terminal library would interpret as markup or as an emoji.
     profile = tmp_path / "odd.toml"
     profile.write_text('name = "Ada [/x] [red] :cat:"\ninterests = ["graph neural networks"]\n', encoding="utf-8-sig")
-    result = digest("--date", "2026-03-04", "--out", tmp_path, "--folder", folder, "--profile", profile)
+    result = digest("--date", "2026-03-05", "--out", tmp_path, "--folder", used_folder, "--profile", profile)
     assert result.returncode == 0, result.stdout + result.stderr
-    page = (tmp_path / "digest-2026-03-04.html").read_text(encoding="utf-8")
-    data = json.loads((tmp_path / "digest-2026-03-04.json").read_text(encoding="utf-8"))
-    assert data["source_date"] == "2026-03-04"
+    page = (tmp_path / "digest-2026-03-05.html").read_text(encoding="utf-8")
+    data = json.loads((tmp_path / "digest-2026-03-05.json").read_text(encoding="utf-8"))
+    assert data["source_date"] == "2026-03-05"
     assert "<script" not in page
     assert "arXiv cannot be reached from here" in result.stdout
-    assert "The best of 2026-03-04 for Ada [/x] [red] :cat:" in " ".join(result.stdout.split())
+    assert "The best of 2026-03-05 for Ada [/x] [red] :cat:" in " ".join(result.stdout.split())
     # The output depends on the moments of the polls: on a slow machine each poll finds another status.
     assert re.search(r"^  (pending|running|waiting for the edition)", result.stdout, re.MULTILINE)
+    log = (used_folder / "logs" / "digest.log").read_text(encoding="utf-8")
+    assert set(re.findall(r"source_date=(\S+)", log)) == {"2026-03-05"}, "no other day delays the digest"
 
 
 def test_digest_needs_no_profile_but_interests(tmp_path: Path, used_folder: Path) -> None:

@@ -31,7 +31,7 @@ from tests.support.processes import LONG_LEASE
 from tests.support.proxy import LOST, Answer, Call, no_interference
 from tests.support.reader_mails import read_day
 from tests.support.schedule import add_reader
-from tests.support.scripted_server import answer
+from tests.support.scripted_server import ScriptedServer, answer
 from tests.support.smtp_server import break_off, say
 from tests.support.tasks import create
 from tests.support.watched_service import KEY, Service, running_service
@@ -46,9 +46,6 @@ alter table public.readers disable trigger user;
 update public.readers set next_due_at = now() - interval '11 minutes';
 alter table public.readers enable trigger user"""
 HOUR_LATER = "update public.task_stats set minute = minute - interval '2 hours'"
-TIME_TO_RETRY = """
-update public.circuit_breakers set retry_at = now() where state <> 'closed';
-update public.queue set run_at = now() where worker_id is null and not dead_letter"""
 
 
 def provokes(provocation: Callable[[Service], AsyncIterator[None]]) -> Provocation:
@@ -110,12 +107,16 @@ async def worker_lost(service: Service) -> AsyncIterator[None]:
 @provokes
 async def all_sources_failing(service: Service) -> AsyncIterator[None]:
     await create(service.client, source_date=yesterday())
-    async with service.worker():
+    # A server that has moved: a worker repeats requests to one that refuses connections, for 20 seconds.
+    moved = ScriptedServer(answer(404, "no such page"))
+    await moved.start()
+    async with service.worker(ARXIV_BASE_URL=moved.url, FEEDS=f"none={moved.url}/rss"):
         yield
+    await moved.stop()
+    await create(service.client, source_date=yesterday())
     async with serve_sample(yesterday()) as hosts:
         (feed, *_) = hosts.feeds
         sources = {"ARXIV_BASE_URL": hosts.arxiv_base_url, "FEEDS": f"{feed.name}={feed.url}"}
-        await service.database.execute(TIME_TO_RETRY)
         async with service.worker(**sources):
             await service.seen("all_sources_failing", holds=False)
 

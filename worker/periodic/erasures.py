@@ -12,7 +12,9 @@ from worker.periodic.repetition import repeat
 log = structlog.get_logger(__name__)
 
 INTERVAL: Final = 30.0
-"""Seconds."""
+"""Seconds between two looks for deletions that are not finished."""
+FIRST_WITHIN: Final = 5.0
+"""Seconds after the start of a worker."""
 
 
 class Erasures:
@@ -25,7 +27,8 @@ class Erasures:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        await repeat("erasures", self._random, self.run_once, interval=self._interval)
+        first_within = min(FIRST_WITHIN, self._interval)
+        await repeat("erasures", self._random, self.run_once, interval=self._interval, first_within=first_within)
 
     async def run_once(self) -> None:
         """Delete the data of all such readers, except those to whom a mail is being sent. Raises `SupabaseError`."""

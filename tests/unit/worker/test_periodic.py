@@ -13,11 +13,13 @@ from app.errors import SupabaseUnavailable
 from app.models.tasks import TaskKind
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.maintenance import Maintenance, PrunedRecords, PrunedSignUps, Removed
+from app.persistence.own_data import OwnData
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.schedule import Schedule
 from app.persistence.task_stats import TaskStats
 from app.sources.arxiv import ArxivSource
+from worker.periodic.erasures import Erasures
 from worker.periodic.paper_look_ups import PaperLookUps
 from worker.periodic.retention import Retention
 from worker.periodic.schedule import DueReaderEnqueuer
@@ -42,7 +44,7 @@ class UnreachableSupabase:
     async def away(self, *_arguments: Any, **_named: Any) -> Any:
         raise SupabaseUnavailable("away")
 
-    retain = retain_digests = prune_records = prune_sign_ups = enqueue_due = to_look_up = report = away
+    retain = retain_digests = prune_records = prune_sign_ups = enqueue_due = to_erase = to_look_up = report = away
 
 
 class ScriptedSupabase:
@@ -88,6 +90,10 @@ def schedule(supabase: Any) -> Coroutine[None, None, None]:
     return DueReaderEnqueuer(cast(Schedule, supabase), random=Quarter()).run()
 
 
+def erasures(supabase: Any) -> Coroutine[None, None, None]:
+    return Erasures(cast(OwnData, supabase), random=Quarter()).run()
+
+
 def look_ups(supabase: Any) -> Coroutine[None, None, None]:
     papers, turns, breakers = (
         cast(ReaderPapers, supabase),
@@ -124,6 +130,8 @@ async def pauses(
     [
         (retention, "retention postponed", [900, 3600, 3600]),
         (schedule, "schedule postponed", [15, 60, 60]),
+        # A deletion that an outage interrupted ends soon after a worker starts.
+        (erasures, "erasures postponed", [1.25, 30, 30]),
         (look_ups, "look-up of papers postponed", [7.5, 30, 30]),
     ],
 )
