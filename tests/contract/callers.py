@@ -28,8 +28,11 @@ class Callers:
     ada: httpx.AsyncClient
     bot: httpx.AsyncClient
     root: httpx.AsyncClient
-    routes: dict[str, Any]
-    """The paths of the OpenAPI document."""
+
+    @property
+    def routes(self) -> dict[str, Any]:
+        """The paths of the OpenAPI document, which takes a second to describe: few tests need them."""
+        return described_paths()
 
 
 @asynccontextmanager
@@ -60,4 +63,4 @@ async def _clients(app: FastAPI) -> AsyncIterator[Callers]:
             )
             for name in NAMES
         }
-        yield Callers(**clients, routes=described_paths())
+        yield Callers(**clients)

@@ -75,21 +75,28 @@ def _turn_of(item: pytest.Item) -> str:
 
 
 @pytest.fixture(scope="session", params=[BUNDLED, OLDEST], ids=["bundled", "postgresql 15"])
-def stack(request: pytest.FixtureRequest, stack_folder: Path) -> Iterator[Ready]:
+def stack(request: pytest.FixtureRequest) -> Ready:
     """The emulator on the bundled PostgreSQL, and on version 15 (the oldest at Supabase) if it is installed.
 
-    Or the stack that `supabase start` runs.
+    Or the stack that `supabase start` runs. pytest sets this fixture up again at each change of the version, so it
+    starts no emulator itself.
     """
     if (running := running_stack() or running_emulator()) is not None:
-        yield running
-        return
-    binaries = None if request.param == BUNDLED else _binaries_of_15()
-    if request.param == OLDEST and binaries is None:
+        return running
+    if request.param == OLDEST and _binaries_of_15() is None:
         pytest.skip("no initdb of PostgreSQL 15 is on this machine")
+    # The name `stack` means the fixture of all tests here.
+    ready: Ready = request.getfixturevalue("stack" if request.param == BUNDLED else "stack_of_15")
+    return ready
+
+
+@pytest.fixture(scope="session")
+def stack_of_15(stack_folder: Path) -> Iterator[Ready]:
+    """The emulator on version 15, for the whole run."""
     process = StackProcess(
-        stack_folder / f"contract-{request.param}",
+        stack_folder / "contract-15",
         ROOT / "supabase/migrations",
-        binaries=binaries,
+        binaries=_binaries_of_15(),
         arguments=("--jwt-secret", JWT_SECRET),
     )
     with process.running() as ready:

@@ -130,18 +130,6 @@ async def test_a_list_reads_few_of_many_rows(name: str, many: asyncpg.Connection
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1_000, "of some 3,000 that the table has"
 
 
-async def test_a_reopened_task_is_not_listed_as_cancelled(client: AsyncClient, database: asyncpg.Connection) -> None:
-    tasks = TaskStateManager(client)
-    reopened, removed = (await create(client)).task_id, (await create(client)).task_id
-    for task_id in (reopened, removed):
-        await tasks.cancel_task(task_id)
-    assert {task.task_id for task in (await tasks.list_tasks(status=TaskStatus.CANCELLED)).tasks} == {reopened, removed}
-    await database.execute("select public.reopen_tasks(array[$1]::uuid[])", reopened)
-    await database.execute("delete from public.tasks where task_id = $1", removed)
-    assert (await tasks.list_tasks(status=TaskStatus.CANCELLED)).tasks == ()
-    assert await database.fetchval("select count(*) from public.cancelled_tasks") == 0
-
-
 async def test_the_operators_overview_reads_few_of_many_rows(many: asyncpg.Connection) -> None:
     """A week of task statistics of five kinds has 50,000 rows, of which it needs the last hours."""
     await many.execute(
@@ -156,6 +144,18 @@ async def test_the_operators_overview_reads_few_of_many_rows(many: asyncpg.Conne
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1_500
 
 
+async def test_a_reopened_task_is_not_listed_as_cancelled(client: AsyncClient, database: asyncpg.Connection) -> None:
+    tasks = TaskStateManager(client)
+    reopened, removed = (await create(client)).task_id, (await create(client)).task_id
+    for task_id in (reopened, removed):
+        await tasks.cancel_task(task_id)
+    assert {task.task_id for task in (await tasks.list_tasks(status=TaskStatus.CANCELLED)).tasks} == {reopened, removed}
+    await database.execute("select public.reopen_tasks(array[$1]::uuid[])", reopened)
+    await database.execute("delete from public.tasks where task_id = $1", removed)
+    assert (await tasks.list_tasks(status=TaskStatus.CANCELLED)).tasks == ()
+    assert await database.fetchval("select count(*) from public.cancelled_tasks") == 0
+
+
 UNFILTERED: dict[str, str | None] = {
     **dict.fromkeys(("p_owner", "p_kind", "p_status", "p_source_date", "p_before", "p_before_id")),
     "p_limit": "51",
@@ -164,7 +164,7 @@ UNFILTERED: dict[str, str | None] = {
 
 @pytest.fixture
 async def many(stack: Ready) -> AsyncIterator[asyncpg.Connection]:
-    """A table of 100,000 ended tasks and a busy queue, kept for the next test."""
+    """A table of 100,000 ended tasks and a busy queue, kept for the next test, so tests that use it are neighbours."""
     database = await asyncpg.connect(stack.database_url)
     if await database.fetchval("select count(*) from public.tasks") != MANY + 2_200:
         await database_reset(database)

@@ -65,13 +65,15 @@ async def test_a_repeated_write_has_the_effect_of_one(
     stack: Ready,
     database_cleaner: DatabaseCleaner,
 ) -> None:
-    """Repeated by its caller, or by the client after a lost response."""
+    """Repeated by its caller, and by the client after a lost response.
+
+    Each identical request arrives four times: a fault that undoes every other write shows after an even number.
+    """
     effects = []
-    for each, times in ((client, 1), (client, 2), (losing_client, 1)):
+    for each, times in ((client, 1), (losing_client, 3)):
         database_cleaner.empty(stack.database_url)
         await SCENARIOS[name](each, times)
         effects.append(comparable(database_cleaner.value(stack.database_url, EVERYTHING)))
-    once, twice, with_lost_responses = effects
-    assert twice == once
-    assert with_lost_responses == once
+    once, repeated = effects
+    assert repeated == once
     assert losing_transport.lost > 0

@@ -18,7 +18,10 @@ from tests.support.schedule import Clock
 
 @pytest.fixture
 async def proxy(stack: Ready) -> AsyncIterator[Proxy]:
-    """A proxy in front of the emulator, which passes everything on until a test configures a fault."""
+    """A proxy in front of the emulator, which passes everything on until a test configures a fault.
+
+    A test names it before `start_worker`: a worker that ends after its proxy repeats its last call for five seconds.
+    """
     proxy = Proxy(stack.url)
     await proxy.start()
     yield proxy

@@ -110,8 +110,8 @@ async def test_a_snoozed_task_returns_and_uses_no_attempt(
 async def test_a_supabase_outage_in_a_handler_uses_no_attempt(
     client: AsyncClient,
     database: asyncpg.Connection,
-    start_worker: StartWorker,
     proxy: Proxy,
+    start_worker: StartWorker,
     stack: Ready,
 ) -> None:
     async def down(_call: Call) -> Answer:

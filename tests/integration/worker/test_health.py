@@ -20,7 +20,7 @@ LEASE = 2.0
 
 
 async def test_healthz_shows_whether_the_claim_loop_runs(
-    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
+    client: AsyncClient, database: asyncpg.Connection, proxy: Proxy, start_worker: StartWorker
 ) -> None:
     work = BlockedHandler()
     proxy.before = gate = Gate()

@@ -43,7 +43,7 @@ async def test_a_worker_renews_the_leases_of_its_running_tasks(
 
 @pytest.mark.parametrize("deaf", [False, True], ids=["a handler that ends", "a handler that is deaf and finishes"])
 async def test_a_lost_lease_cancels_the_job_and_drops_its_outcome(
-    deaf: bool, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
+    deaf: bool, client: AsyncClient, database: asyncpg.Connection, proxy: Proxy, start_worker: StartWorker
 ) -> None:
     proxy.before = gate = Gate()
     handler, peer = BlockedHandler(deaf=deaf), Claimer(client)

@@ -44,7 +44,7 @@ class Attempts:
 
 
 async def test_a_lost_and_reclaimed_task_is_recorded_once(
-    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
+    client: AsyncClient, database: asyncpg.Connection, proxy: Proxy, start_worker: StartWorker
 ) -> None:
     proxy.before = gate = Gate()
     attempts = Attempts()

@@ -43,8 +43,8 @@ async def test_a_temporary_refusal_costs_no_finished_work(
     applied: bool,
     client: AsyncClient,
     database: asyncpg.Connection,
-    start_worker: StartWorker,
     proxy: Proxy,
+    start_worker: StartWorker,
 ) -> None:
     trouble = Times(REFUSALS[refusal], 3, lambda call: call.completes)
     if applied:
@@ -63,7 +63,7 @@ async def test_a_temporary_refusal_costs_no_finished_work(
 
 
 async def test_three_empty_400s_after_an_applied_claim_lose_no_task(
-    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
+    client: AsyncClient, database: asyncpg.Connection, proxy: Proxy, start_worker: StartWorker
 ) -> None:
     tasks = [await create(client) for _ in range(5)]
     proxy.after = trouble = Times(EMPTY, 3, lambda call: call.claims)
@@ -75,7 +75,7 @@ async def test_three_empty_400s_after_an_applied_claim_lose_no_task(
 
 
 async def test_a_temporary_data_error_of_all_calls_fails_no_task(
-    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
+    client: AsyncClient, database: asyncpg.Connection, proxy: Proxy, start_worker: StartWorker
 ) -> None:
     refusal = REFUSALS["a constraint that refuses every call"]
     rejected = False
@@ -144,7 +144,7 @@ async def test_an_unreadable_row_fails_and_the_others_complete(
 
 @pytest.mark.parametrize("answer", ['{"number": 1, "outc', "[]", '{"message": "odd"}', '{"n": ' + "1" * 5000 + "}"])
 async def test_an_unreadable_response_stops_no_worker(
-    answer: str, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
+    answer: str, client: AsyncClient, database: asyncpg.Connection, proxy: Proxy, start_worker: StartWorker
 ) -> None:
     unreadable: set[int] = set()
 

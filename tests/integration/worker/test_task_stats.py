@@ -43,7 +43,7 @@ def ended(digest: Any = None) -> tuple[ClaimedTask, Completed]:
 
 
 async def test_lost_reports_are_repeated_and_each_task_counts_once(
-    start_worker: StartWorker, stack: Ready, database: asyncpg.Connection, proxy: Proxy
+    proxy: Proxy, start_worker: StartWorker, stack: Ready, database: asyncpg.Connection
 ) -> None:
     await insert_tasks(database, 3)
     await insert_tasks(database, 1, payload='{"x": 1}')
