@@ -27,7 +27,6 @@ from tests.support.logs import restored_logs
 from tests.support.processes import kill_what_is_left
 from tests.support.running_stack import running_emulator
 from tests.support.stack_process import StackProcess, settings_for
-from tests.support.tasks import JWT_SECRET
 
 ROOT = Path(__file__).parents[1]
 
@@ -138,10 +137,7 @@ def stack(stack_folder: Path) -> Iterator[Ready]:
     if (emulator := running_emulator()) is not None:
         yield emulator
         return
-    process = StackProcess(
-        stack_folder / "stack", ROOT / "supabase" / "migrations", arguments=("--jwt-secret", JWT_SECRET)
-    )
-    with process.running() as ready:
+    with StackProcess(stack_folder / "stack", ROOT / "supabase" / "migrations").running() as ready:
         yield ready
 
 

@@ -85,22 +85,26 @@ def stack(request: pytest.FixtureRequest) -> Ready:
         return running
     if request.param == OLDEST and _binaries_of_15() is None:
         pytest.skip("no initdb of PostgreSQL 15 is on this machine")
-    # The name `stack` means the fixture of all tests here.
-    ready: Ready = request.getfixturevalue("stack" if request.param == BUNDLED else "stack_of_15")
+    ready: Ready = request.getfixturevalue("stack_of_bundled" if request.param == BUNDLED else "stack_of_15")
     return ready
+
+
+@pytest.fixture(scope="session")
+def stack_of_bundled(stack_folder: Path) -> Iterator[Ready]:
+    """The emulator on the bundled PostgreSQL, for the whole run."""
+    with _emulator(stack_folder / "contract-bundled", None).running() as ready:
+        yield ready
 
 
 @pytest.fixture(scope="session")
 def stack_of_15(stack_folder: Path) -> Iterator[Ready]:
     """The emulator on version 15, for the whole run."""
-    process = StackProcess(
-        stack_folder / "contract-15",
-        ROOT / "supabase/migrations",
-        binaries=_binaries_of_15(),
-        arguments=("--jwt-secret", JWT_SECRET),
-    )
-    with process.running() as ready:
+    with _emulator(stack_folder / "contract-15", _binaries_of_15()).running() as ready:
         yield ready
+
+
+def _emulator(folder: Path, binaries: Path | None) -> StackProcess:
+    return StackProcess(folder, ROOT / "supabase/migrations", binaries=binaries, arguments=("--jwt-secret", JWT_SECRET))
 
 
 @pytest.fixture(autouse=True)

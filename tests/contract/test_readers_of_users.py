@@ -10,6 +10,8 @@ import pytest
 from supabase import AsyncClient
 
 from app.persistence.readers import Reader, Readers
+from embedded.stack import Ready
+from tests.support.schema_cache import schema_is_read
 
 SNIPPET = Path(__file__).parents[2] / "supabase" / "snippets" / "readers_of_users.sql"
 REFUSED = {
@@ -154,7 +156,9 @@ async def test_a_reader_is_removed_with_its_user(soft: bool, users: Users) -> No
     assert await users.address(other) == "bob@example.org"
 
 
-async def test_a_failure_to_write_readers_does_not_fail_a_sign_up(users: Users, database: asyncpg.Connection) -> None:
+async def test_a_failure_to_write_readers_does_not_fail_a_sign_up(
+    users: Users, database: asyncpg.Connection, stack: Ready
+) -> None:
     user = await users.sign_up("ada@example.org")
     await database.execute("alter table public.readers rename to elsewhere")
     try:
@@ -162,5 +166,7 @@ async def test_a_failure_to_write_readers_does_not_fail_a_sign_up(users: Users, 
         await users.change(user, "new@example.org")
     finally:
         await database.execute("alter table public.elsewhere rename to readers")
+        # The next test's requests would find no such table.
+        await schema_is_read(database, f"{stack.url}/rest/v1")
     assert await users.address(user) == "ada@example.org"
     assert await database.fetchval("select count(*) from auth.users") == 2
