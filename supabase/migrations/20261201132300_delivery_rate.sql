@@ -18,9 +18,10 @@ language sql stable security invoker set search_path = '' as $$
       from pg_catalog.pg_class c where c.oid = 'public.readers'::regclass
 $$;
 
--- Returns for one of p_sample readers, if the reader was due since midnight of the reader's own day: `sent` (within an hour), `late`, `skipped` (with the
--- reason), `missing` (not sent an hour after it was due), or `pending` (due less than an hour ago). A reader without an e-mail
--- address gets the digest when it is written. The ids of readers are random, so the first ones are a sample.
+-- Returns for one of p_sample readers, if the reader was due since midnight of the reader's own day: `sent` (within an hour),
+-- `late`, `skipped` (with the reason), `missing` (not sent an hour after it was due), or `pending` (due less than an hour ago). A
+-- reader without an e-mail address gets the digest when it is written. The ids of readers are random, so the first ones are a
+-- sample.
 create function public.deliveries_today(p_now timestamptz, p_sample integer) returns table (outcome text, reason text)
 language plpgsql stable security invoker set search_path = '' set jit = off as $$
 declare

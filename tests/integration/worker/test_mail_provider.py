@@ -34,12 +34,15 @@ async def start_resend() -> AsyncIterator[StartResend]:
     """Start a server that responds like Resend, and a sender that calls it."""
     async with AsyncExitStack() as opened:
 
-        async def start(*steps: Step, key: str = "re_123") -> tuple[ResendSender, ScriptedServer]:
+        async def start(
+            *steps: Step, key: str = "re_123", response_timeout: float = 30
+        ) -> tuple[ResendSender, ScriptedServer]:
             server = ScriptedServer(*steps)
             await server.start()
             opened.push_async_callback(server.stop)
             http = await opened.enter_async_context(httpx.AsyncClient(trust_env=False))
-            return ResendSender(http, key, replace(QUICK, cancel_grace=0.1), server.url), server
+            limits = replace(QUICK, cancel_grace=0.1, response_timeout=response_timeout)
+            return ResendSender(http, key, limits, server.url), server
 
         yield start
 
@@ -131,7 +134,7 @@ async def test_a_provider_failure_is_the_reason_of_the_doubt(
 async def test_a_mail_is_not_repeated_with_another_account(
     database: asyncpg.Connection, start_mailer: StartMailer, start_resend: StartResend
 ) -> None:
-    first, requests = await start_resend(hang_up, stall)
+    first, requests = await start_resend(hang_up, stall, response_timeout=1.0)
     worker = await start_mailer(first)
     await until(database, "select exists (select from public.deliveries where reason like '%lost%')")
     await worker.stop()
