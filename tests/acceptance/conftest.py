@@ -1,6 +1,9 @@
-"""A receiver of callbacks, and callback tasks that call it, so that a test can count their effects."""
+"""A receiver of callbacks, whose effects a test can count, and a folder in which commands keep their database."""
 
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -13,3 +16,12 @@ async def receiver() -> AsyncIterator[Receiver]:
     await receiver.start()
     yield receiver
     await receiver.stop()
+
+
+@pytest.fixture(scope="module")
+def used_folder(stack_folder: Path) -> Iterator[Path]:
+    """The folder of several commands, which an unprivileged PostgreSQL can enter. All but the first find a database."""
+    folder = stack_folder / uuid4().hex
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)

@@ -3,15 +3,12 @@
 import asyncio
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urljoin
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -19,15 +16,6 @@ import pytest
 from embedded.commands.digest import main
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def used_folder(stack_folder: Path) -> Iterator[Path]:
-    """The folder of several commands, which an unprivileged PostgreSQL can enter. All but the first find a database."""
-    folder = stack_folder / uuid4().hex
-    folder.mkdir()
-    yield folder
-    shutil.rmtree(folder)
 
 
 def digest(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

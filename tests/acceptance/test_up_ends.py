@@ -31,15 +31,6 @@ def folder(stack_folder: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module")
-def used_folder(stack_folder: Path) -> Iterator[Path]:
-    """The folder of several runs, as a person has: all but the first find a database and its reader there."""
-    folder = stack_folder / uuid4().hex
-    folder.mkdir()
-    yield folder
-    shutil.rmtree(folder)
-
-
 class Up:
     """`make up`'s process: its output and its descendants."""
 
