@@ -38,7 +38,7 @@ async def look_up_papers(services: Services, components: Components, random: Ran
 
 async def remove_old_rows(services: Services, settings: WorkerSettings, random: Random) -> None:
     """Delete the data of deleted readers, and rows that are older than their retention."""
-    never = asyncio.Event()
+    never = asyncio.Event()  # the event that stops a run is set, because its tasks have ended
     await _attempt("erasures", Erasures(services.own_data, random=random).run_once(), never)
     await _attempt("retention", build_retention(services, settings, random).run_once(), never)
 

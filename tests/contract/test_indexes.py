@@ -89,7 +89,7 @@ async def test_each_query_can_use_its_index(stack: Ready, database: asyncpg.Conn
     try:
         await connection.execute("set enable_seqscan = off; set enable_sort = off")
         missed = await unused(connection)
-        # A BRIN index has only bitmap scans, and costs more than another index of an empty table.
+        # A GIN index has only bitmap scans, and costs more than another index of an empty table.
         await connection.execute("set enable_indexscan = off; set enable_indexonlyscan = off")
         assert missed & await unused(connection) == set()
     finally:

@@ -49,7 +49,6 @@ SENT = "select count(*) = $1 from public.deliveries where status = 'sent'"
 # The width of the sheet, and the place of the name and of each tab on it.
 LAYOUT = """() => JSON.stringify([".sheet", ".nameplate", ".reader-nav a"].map((each) =>
     [...document.querySelectorAll(each)].map((e) => e.getBoundingClientRect()).map((e) => [e.x, e.width])))"""
-FOCUSED = "() => [document.activeElement.textContent, document.activeElement.name, document.activeElement.id]"
 
 
 @pytest.fixture
