@@ -90,8 +90,7 @@ declare
          order by r.owner, r.external_id for update of r skip locked);
 begin
     -- All rows in the order of public.lock_queue_rows(), because this removes several readers at once.
-    perform 1 from public.queue where task_id in (select task_id from public.tasks where reader_id = any (gone))
-      order by task_id for update;
+    perform public.lock_queue_of_readers(gone);
     perform 1 from public.tasks where reader_id = any (gone) order by task_id for update;
     perform 1 from public.deliveries where reader_id = any (gone) order by delivery_id for update;
     perform public.remove_reader(g.reader_id, null) from unnest(gone) as g(reader_id);
