@@ -156,8 +156,8 @@ class ReaderPapers(Repository):
 
     async def remove(self, reader_id: UUID, paper_id: UUID) -> None:
         """Remove one of a reader's papers with its feedback. Raises `SupabaseError`."""
-        query = self._client.table("reader_papers").delete().eq("reader_id", str(reader_id))
-        await self._rows(query.eq("paper_id", str(paper_id)), f"remove paper {paper_id}", dict)
+        action = f"remove paper {paper_id}"
+        await self._call("remove_reader_paper", action, VOID, p_reader=reader_id, p_paper=paper_id)
 
     async def page(self, reader_id: UUID, *, limit: int = 50, cursor: str | None = None) -> PaperPage:
         """List a reader's papers, newest first, up to `limit` (1 to 100) a page.

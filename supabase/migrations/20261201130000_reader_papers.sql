@@ -229,6 +229,16 @@ begin
 end
 $$;
 
+-- Removes a paper of the reader with its feedback. Waits for the reader's lock, as every change of feedback does: another one may
+-- be about to add keys to the paper.
+create function public.remove_reader_paper(p_reader uuid, p_paper uuid) returns void
+language plpgsql security invoker set search_path = '' as $$
+begin
+    perform 1 from public.readers where reader_id = p_reader for no key update;
+    delete from public.reader_papers where reader_id = p_reader and paper_id = p_paper;
+end
+$$;
+
 -- Returns the reader's feedback on items, each given by its keys (strongest first), in the same order: [{paper_id, liked, saved}].
 create function public.paper_feedback(p_reader uuid, p_items jsonb) returns jsonb
 language sql stable security invoker set search_path = ''
@@ -340,11 +350,13 @@ grant select, insert, update, delete on public.reader_papers, public.reader_pape
 grant select on public.reader_papers to authenticated;
 revoke execute on function
     public.expand_item_keys, public.reader_papers_with_keys, public.more_complete_publication, public.merge_reader_papers,
-    public.upsert_reader_paper, public.max_reader_papers, public.upsert_reader_papers, public.paper_feedback,
-    public.list_reader_papers, public.rated_papers, public.new_items_of_reader, public.items_for_schedule
+    public.upsert_reader_paper, public.max_reader_papers, public.upsert_reader_papers, public.remove_reader_paper,
+    public.paper_feedback, public.list_reader_papers, public.rated_papers, public.new_items_of_reader,
+    public.items_for_schedule
     from public, anon, authenticated;
 grant execute on function
     public.expand_item_keys, public.reader_papers_with_keys, public.more_complete_publication, public.merge_reader_papers,
-    public.upsert_reader_paper, public.max_reader_papers, public.upsert_reader_papers, public.paper_feedback,
-    public.list_reader_papers, public.rated_papers, public.new_items_of_reader, public.items_for_schedule
+    public.upsert_reader_paper, public.max_reader_papers, public.upsert_reader_papers, public.remove_reader_paper,
+    public.paper_feedback, public.list_reader_papers, public.rated_papers, public.new_items_of_reader,
+    public.items_for_schedule
     to service_role;

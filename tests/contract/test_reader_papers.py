@@ -1,6 +1,7 @@
 """What a reader says of papers: each paper once, under all of its names, for that reader alone."""
 
 import asyncio
+import json
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -199,6 +200,23 @@ async def test_feedback_waits_for_uncommitted_feedback_on_its_paper(
     await waiting
     (paper,) = (await papers.page(reader)).papers
     assert (paper.liked, paper.saved_at is None) == (True, False)
+
+
+async def test_a_papers_removal_waits_for_feedback_on_it(
+    client: AsyncClient, database: asyncpg.Connection, reader: UUID
+) -> None:
+    papers = ReaderPapers(client)
+    paper_id = await rate(papers, reader, paper_of(PAPER), True)
+    assert paper_id is not None
+    under_another_key = json.dumps([{"keys": [*item_keys(PAPER), "doi:10.1038/x"], "saved": True}])
+    async with database.transaction():
+        await database.execute("select from public.readers where reader_id = $1 for no key update", reader)
+        removing = asyncio.create_task(papers.remove(reader, paper_id))
+        await somebody_waits(database)
+        added = await database.fetchval("select public.upsert_reader_papers($1, $2::jsonb)", reader, under_another_key)
+        assert json.loads(added) == [str(paper_id)]
+    await removing
+    assert (await papers.page(reader)).papers == ()
 
 
 def _both_ways() -> list[tuple[Article, ...]]:

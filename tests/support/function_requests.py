@@ -166,6 +166,8 @@ READERS = [
         p_papers=[PAPER_ROW | {"liked": None}, {"paper_id": str(TWO), "keys": [], "saved": True}]),
     rpc(f"store 1 paper(s) of reader {ONE}", lambda c: ReaderPapers(c).save(ONE, TWO, saved=False),
         "upsert_reader_papers", p_reader=str(ONE), p_papers=[{"paper_id": str(TWO), "keys": [], "saved": False}]),
+    rpc(f"remove paper {TWO}", lambda c: ReaderPapers(c).remove(ONE, TWO),
+        "remove_reader_paper", p_reader=str(ONE), p_paper=str(TWO)),
     rpc(f"read the feedback of reader {ONE} on 1 item(s)", lambda c: ReaderPapers(c).feedback_on(ONE, [PAPER.keys]),
         "paper_feedback", p_reader=str(ONE), p_items=[PAPER_ROW["keys"]]),
     rpc(f"list the papers of reader {ONE}", lambda c: ReaderPapers(c).page(ONE),

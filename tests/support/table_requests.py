@@ -87,8 +87,6 @@ TABLE_READS = [
 
 AMONG = {ReaderStatus.PAUSED, ReaderStatus.ACTIVE}
 TABLE_WRITES = [
-    RequestCase(f"remove paper {TWO}", lambda c: ReaderPapers(c).remove(ONE, TWO),
-          "/rest/v1/reader_papers", {"reader_id": f"eq.{ONE}", "paper_id": f"eq.{TWO}"}, {}, "DELETE"),
     RequestCase(f"change reader {ONE}", lambda c: Readers(c).change(ONE, {"name": "A\0da"}),
           "/rest/v1/readers", {"reader_id": f"eq.{ONE}"}, {"name": "Ada"}, "PATCH"),
     RequestCase(f"change reader {ONE}", lambda c: Readers(c).change(ONE, {"timezone": None}, "web"),

@@ -15,7 +15,7 @@ from tests.support.table_requests import TABLE_READS, TABLE_WRITES
 VOID = {
     "cache_put", "release_permit", "record_looked_up", "record_readings", "report_configuration",
     "save_articles", "set_pause_for_operator", "refresh_delivery_rate", "confirm_condition_callback",
-    "record_file_library",
+    "record_file_library", "remove_reader_paper",
 }  # fmt: skip
 
 
