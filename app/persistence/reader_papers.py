@@ -72,6 +72,7 @@ class OutdatedPaper(Frozen):
     paper_id: UUID
     title: str | None = None
     abstract: str
+    text_hash: str
 
 
 @dataclass(frozen=True)
@@ -222,12 +223,15 @@ class ReaderPapers(Repository):
         action = "read which vectors are outdated"
         return await self._call("outdated_vectors", action, list[OutdatedPaper], p_mark=mark, p_limit=limit)
 
-    async def put_vectors(self, mark: str, vectors: Mapping[UUID, str]) -> int:
+    async def put_vectors(self, mark: str, vectors: Mapping[OutdatedPaper, str]) -> int:
         """Store the vectors of papers that have none with `mark` yet; returns how many of them have one now.
 
-        Raises `SupabaseError`.
+        A paper whose text has changed since it was read stays outdated. Raises `SupabaseError`.
         """
-        rows = [{"paper_id": str(paper_id), "vector": vector} for paper_id, vector in vectors.items()]
+        rows = [
+            {"paper_id": str(paper.paper_id), "text_hash": paper.text_hash, "vector": vector}
+            for paper, vector in vectors.items()
+        ]
         return await self._call(
             "put_vectors", f"store the vectors of {len(rows)} paper(s)", int, p_mark=mark, p_vectors=rows
         )

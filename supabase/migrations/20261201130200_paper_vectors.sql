@@ -3,10 +3,15 @@
 -- What app/ranking/vectors.py writes begins with its version; vectors of one version lie together.
 create index reader_papers_by_vector_version on public.reader_papers (left(vector, 2), paper_id) where vector <> '';
 
--- Papers whose vectors do not begin with this mark: [{paper_id, title, abstract}].
+-- Identifies the text of which a vector is made.
+create function public.paper_text_hash(p_title text, p_abstract text) returns text
+language sql immutable security invoker set search_path = '' as $$ select md5(jsonb_build_array(p_title, p_abstract)::text) $$;
+
+-- Papers whose vectors do not begin with this mark: [{paper_id, title, abstract, text_hash}].
 create function public.outdated_vectors(p_mark text, p_limit integer) returns jsonb
 language sql stable security invoker set search_path = '' as $$
-    select coalesce(jsonb_agg(to_jsonb(o)), '[]')
+    select coalesce(jsonb_agg(
+               to_jsonb(o) || jsonb_build_object('text_hash', public.paper_text_hash(o.title, o.abstract))), '[]')
       from ((select paper_id, title, abstract from public.reader_papers
               where vector <> '' and left(vector, 2) < p_mark limit p_limit)
             union all
@@ -15,7 +20,8 @@ language sql stable security invoker set search_path = '' as $$
              limit p_limit) o
 $$;
 
--- Stores vectors ([{paper_id, vector}]) of papers that have none with this mark yet; returns how many of them have one now.
+-- Stores vectors ([{paper_id, text_hash, vector}]) of papers that have none with this mark yet and have the same text. Returns how many
+-- of them have a vector with this mark now.
 -- Locks readers in the order of public.lock_queue_rows().
 create function public.put_vectors(p_mark text, p_vectors jsonb) returns integer
 language plpgsql security invoker set search_path = '' as $$
@@ -26,12 +32,13 @@ begin
       where r.reader_id in (select p.reader_id from public.reader_papers p where p.paper_id = any (given))
       order by r.owner, r.external_id for no key update;
     update public.reader_papers p set vector = v.vector
-      from jsonb_to_recordset(p_vectors) as v(paper_id uuid, vector text)
-     where p.paper_id = v.paper_id and p.vector <> '' and left(p.vector, 2) <> p_mark;
+      from jsonb_to_recordset(p_vectors) as v(paper_id uuid, text_hash text, vector text)
+     where p.paper_id = v.paper_id and p.vector <> '' and left(p.vector, 2) <> p_mark
+       and public.paper_text_hash(p.title, p.abstract) = v.text_hash;
     return (select count(*) from public.reader_papers p where p.paper_id = any (given) and left(p.vector, 2) = p_mark);
 end
 $$;
 
 -- Permissions.
-revoke execute on function public.outdated_vectors, public.put_vectors from public, anon, authenticated;
-grant execute on function public.outdated_vectors, public.put_vectors to service_role;
+revoke execute on function public.paper_text_hash, public.outdated_vectors, public.put_vectors from public, anon, authenticated;
+grant execute on function public.paper_text_hash, public.outdated_vectors, public.put_vectors to service_role;

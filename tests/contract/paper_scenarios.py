@@ -74,7 +74,7 @@ async def rebuilding_vectors(client: AsyncClient, times: int) -> None:
         assert {paper.title for paper in outdated} == {"T0", "T1"}
         assert len(await papers.outdated_vectors("2:", 1)) == 1
     for _ in range(times):
-        assert await papers.put_vectors("2:", {paper.paper_id: "2:BB" for paper in outdated}) == 2
-    assert await papers.put_vectors("2:", {paper.paper_id: "2:CC" for paper in outdated}) == 2, "they stay as they are"
+        assert await papers.put_vectors("2:", dict.fromkeys(outdated, "2:BB")) == 2
+    assert await papers.put_vectors("2:", dict.fromkeys(outdated, "2:CC")) == 2, "they stay as they are"
     assert await papers.outdated_vectors("2:", 5) == []
     assert sorted(paper.vector for paper in await rated(client, TASK)) == ["2:AA", "2:BB", "2:BB"]

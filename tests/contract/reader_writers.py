@@ -29,7 +29,7 @@ async def readers_of(writing: Writing, most: int) -> list[Reader]:
 async def stores_vectors(writing: Writing) -> None:
     papers = ReaderPapers(writing.client)
     outdated = writing.shuffled(*await papers.outdated_vectors("9:", 50))
-    await papers.put_vectors("9:", {paper.paper_id: "9:AA" for paper in outdated[:20]})
+    await papers.put_vectors("9:", dict.fromkeys(outdated[:20], "9:AA"))
 
 
 async def ranks(writing: Writing) -> None:

@@ -128,7 +128,7 @@ async def test_new_vectors_lock_readers_by_name(client: AsyncClient, database: a
         paper = PaperInput(keys=("arxiv:1",), arxiv_id="1", title="T", abstract="A")
         await rate(ReaderPapers(client), reader_id, paper, True)
     await database.execute("update public.reader_papers set vector = '1:AA' where true")
-    vectors = {paper.paper_id: "2:AA" for paper in await ReaderPapers(client).outdated_vectors("2:", len(NAMES))}
+    vectors = dict.fromkeys(await ReaderPapers(client).outdated_vectors("2:", len(NAMES)), "2:AA")
     async with database.transaction():
         await database.execute(READERS, NAMES[:1])
         storing = asyncio.create_task(ReaderPapers(client).put_vectors("2:", vectors))

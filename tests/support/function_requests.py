@@ -22,7 +22,7 @@ from app.persistence.operator_tasks import OperatorTasks
 from app.persistence.outcomes import Lease
 from app.persistence.paging import encode_cursor
 from app.persistence.rate_limits import DistributedRateLimiter
-from app.persistence.reader_papers import PaperInput, ReaderPapers
+from app.persistence.reader_papers import OutdatedPaper, PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.readers_file import FileEntry, ReadersFile
 from app.persistence.schedule import Schedule
@@ -49,6 +49,7 @@ NEWS_ROW = {
     "journal_ref": "", "comment": "", "code_url": None,
     "keys": ["from:5a1c3c236ec5bab1b808065017127f90"],
 }  # fmt: skip
+OUTDATED = OutdatedPaper(paper_id=TWO, title="T", abstract="", text_hash="h")
 PAPER = PaperInput(keys=tuple(str(number) for number in range(21)), title="A\0b", published_at=MOMENT)
 PAPER_ROW = {
     "keys": [str(number) for number in range(20)], "kind": "paper", "title": "Ab", "abstract": "", "authors": [],
@@ -191,8 +192,8 @@ READERS = [
         "record_looked_up", p_arxiv_ids=[], p_dois=["10.1/a"], p_papers=[PAPER_ROW]),
     rpc("read which vectors are outdated", lambda c: ReaderPapers(c).outdated_vectors("2:", 7),
         "outdated_vectors", p_mark="2:", p_limit=7),
-    rpc("store the vectors of 1 paper(s)", lambda c: ReaderPapers(c).put_vectors("2:", {TWO: "2:AA"}),
-        "put_vectors", p_mark="2:", p_vectors=[{"paper_id": str(TWO), "vector": "2:AA"}]),
+    rpc("store the vectors of 1 paper(s)", lambda c: ReaderPapers(c).put_vectors("2:", {OUTDATED: "2:AA"}),
+        "put_vectors", p_mark="2:", p_vectors=[{"paper_id": str(TWO), "text_hash": "h", "vector": "2:AA"}]),
 ]  # fmt: skip
 
 CALLBACK = ConditionCallback(name="no_worker", active=True, changed_at=MOMENT, callback_id=TWO, event={})

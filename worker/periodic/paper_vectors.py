@@ -39,11 +39,11 @@ class PaperVectors:
             made = {}
             for paper in found:
                 # A text without words gets only the mark, so that it is not read again.
-                made[paper.paper_id] = vector_of(paper.title or "", paper.abstract) or MARK
+                made[paper] = vector_of(paper.title or "", paper.abstract) or MARK
                 await asyncio.sleep(0)
             stored = await self._papers.put_vectors(MARK, made)
             total += stored
             if not stored:
-                break  # They were removed meanwhile.
+                break  # They were removed or changed meanwhile.
         if total:
             log.info("vectors rebuilt", papers=total)

@@ -3,6 +3,7 @@
 import asyncio
 from random import Random
 
+import asyncpg
 from supabase import AsyncClient
 
 from app.persistence.reader_papers import PaperInput
@@ -28,3 +29,14 @@ async def test_outdated_vectors_are_rebuilt_from_their_texts(client: AsyncClient
     assert found.pop("…") == MARK
     assert found == {each.title: vector_of(each.title or "", each.abstract) for each in given[:250]}
     assert await services.reader_papers.outdated_vectors(MARK, 5) == []
+
+
+async def test_a_vector_of_an_earlier_text_is_not_stored(client: AsyncClient, database: asyncpg.Connection) -> None:
+    papers = Services.build(client).reader_papers
+    reader = (await add_reader(client)).reader_id
+    paper = PaperInput(keys=("arxiv:1",), title="Ice", abstract="Of ice.", vector="AAAA")
+    await papers.put(reader, [(paper, {"liked": True})])
+    (read,) = await papers.outdated_vectors(MARK, 5)
+    await database.execute("update public.reader_papers set title = 'Looms' where true")
+    assert await papers.put_vectors(MARK, {read: vector_of("Ice", "Of ice.")}) == 0
+    assert [found.title for found in await papers.outdated_vectors(MARK, 5)] == ["Looms"]
