@@ -20,9 +20,8 @@ language sql stable security invoker set search_path = '' as $$
              limit p_limit) o
 $$;
 
--- Stores vectors ([{paper_id, text_hash, vector}]) of papers that have none with this mark yet and have the same text. Returns how many
--- of them have a vector with this mark now.
--- Locks readers in the order of public.lock_queue_rows().
+-- Stores vectors ([{paper_id, text_hash, vector}]) of papers that have none with this mark yet and whose text is the same. Returns
+-- how many of them have a vector with this mark now. Locks readers in the order of public.lock_queue_rows().
 create function public.put_vectors(p_mark text, p_vectors jsonb) returns integer
 language plpgsql security invoker set search_path = '' as $$
 declare
