@@ -51,14 +51,32 @@ begin
 end
 $$;
 
--- Applies public.upsert_reader() to each reader, in the order of their external_id. Returns the results in the order of p_readers.
--- An invalid reader is `refused` with the reason; the others are written.
+-- Applies public.upsert_reader(). An invalid reader is `refused` with the reason.
+create function public.try_upsert_reader(p_owner text, p_reader jsonb, p_change boolean) returns jsonb
+language plpgsql security invoker set search_path = '' as $$
+begin
+    for attempt in 1..2 loop
+        begin
+            return public.upsert_reader(p_owner, p_reader, p_change);
+        exception
+            -- Only errors in this reader's data; any other error ends the call. After a unique violation, another call may have
+            -- created the reader: try once more.
+            when data_exception or integrity_constraint_violation then
+                if sqlstate <> '23505' or attempt = 2 then
+                    return jsonb_build_object('reader_id', null, 'outcome', 'refused', 'reason', sqlerrm);
+                end if;
+        end;
+    end loop;
+end
+$$;
+
+-- Applies public.try_upsert_reader() to each reader, in the order of their external_id. Returns the results in the order of
+-- p_readers.
 create function public.upsert_readers(p_owner text, p_readers jsonb, p_change boolean) returns jsonb
 language plpgsql security invoker set search_path = '' set enable_seqscan = off set plan_cache_mode = auto as $$
 declare
     entry record;
     results jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_readers)]);
-    retries integer;
 begin
     -- A user has one reader, of any owner, and two calls may name the same users in different orders. One lock for each user could
     -- exceed the number of locks, so calls that name users run one after the other.
@@ -82,22 +100,7 @@ begin
                       l.reader ->> 'external_id', l.reader ->> 'reader_id'),
                   l.place
     loop
-        retries := 0;
-        loop
-            begin
-                results[entry.place] := public.upsert_reader(p_owner, entry.reader, p_change);
-                exit;
-            exception
-                -- Only errors in this reader's data; any other error ends the call. After a unique violation, another call may
-                -- have created the reader: try once more.
-                when data_exception or integrity_constraint_violation then
-                    if sqlstate <> '23505' or retries > 0 then
-                        results[entry.place] := jsonb_build_object('reader_id', null, 'outcome', 'refused', 'reason', sqlerrm);
-                        exit;
-                    end if;
-                    retries := 1;
-            end;
-        end loop;
+        results[entry.place] := public.try_upsert_reader(p_owner, entry.reader, p_change);
     end loop;
     return to_jsonb(results);
 end
@@ -301,10 +304,10 @@ $$;
 
 -- Permissions.
 revoke execute on function
-    public.upsert_reader, public.upsert_readers, public.anonymised, public.anonymise_audit,
+    public.upsert_reader, public.try_upsert_reader, public.upsert_readers, public.anonymised, public.anonymise_audit,
     public.lock_queue_of_readers, public.remove_reader, public.plan_due, public.cancel_earlier_digests, public.enqueue_due
     from public, anon, authenticated;
 grant execute on function
-    public.upsert_reader, public.upsert_readers, public.anonymised, public.anonymise_audit,
+    public.upsert_reader, public.try_upsert_reader, public.upsert_readers, public.anonymised, public.anonymise_audit,
     public.lock_queue_of_readers, public.remove_reader, public.plan_due, public.cancel_earlier_digests, public.enqueue_due
     to service_role;

@@ -13,33 +13,39 @@ $$;
 
 -- Applies the entries of a readers file, [{reader_id, external_id, values}], and returns the results of public.upsert_readers() in
 -- their order. p_defaults are the values of an entry without any field: a reader that was in no file keeps what the file omits.
+-- One reader after the other, new ones too, so that rows are locked and inserted in the order of public.lock_queue_rows().
 create function public.apply_readers_file(p_owner text, p_defaults jsonb, p_readers jsonb) returns jsonb
-language plpgsql security invoker set search_path = '' set enable_seqscan = off as $$
+language plpgsql security invoker set search_path = '' set enable_seqscan = off set plan_cache_mode = auto as $$
 declare
+    entry record;
     changes jsonb;
-    results jsonb;
+    results jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_readers)]);
 begin
-    perform 1 from public.readers r
-      where r.owner is not distinct from p_owner
-        and r.external_id in (select e ->> 'external_id' from jsonb_array_elements(p_readers) e)
-      order by r.external_id for update;
-    select jsonb_agg(
-               e.reader - 'values' || case when r.reader_id is null then e.reader -> 'values' else public.readers_file_changes(
-                   e.reader -> 'values',
+    -- As in public.upsert_readers().
+    if (select reltuples < 1 from pg_catalog.pg_class where oid = 'public.readers'::regclass) then
+        perform set_config('plan_cache_mode', 'force_custom_plan', true);
+    end if;
+    for entry in
+        select e.reader, e.reader ->> 'external_id' as external_id, e.reader -> 'values' as given, e.place::integer as place
+          from jsonb_array_elements(p_readers) with ordinality as e(reader, place)
+         order by e.reader ->> 'external_id', e.place
+    loop
+        perform 1 from public.readers r
+          where r.owner is not distinct from p_owner and r.external_id = entry.external_id for update;
+        select public.readers_file_changes(
+                   entry.given,
                    p_defaults || coalesce(p.file_values, '{}') || jsonb_build_object(
                        'profile', (p_defaults -> 'profile') || coalesce(p.file_values -> 'profile', '{}')),
-                   r.profile) end
-               order by e.place)
-      into changes
-      from jsonb_array_elements(p_readers) with ordinality as e(reader, place)
-      left join public.readers r on r.owner is not distinct from p_owner and r.external_id = e.reader ->> 'external_id'
-      left join public.readers_private p on p.reader_id = r.reader_id;
-    results := public.upsert_readers(p_owner, coalesce(changes, '[]'), true);
-    update public.readers_private p set file_values = e.reader -> 'values'
-      from jsonb_array_elements(results) with ordinality as r(result, place)
-      join jsonb_array_elements(p_readers) with ordinality as e(reader, place) using (place)
-     where p.reader_id = (r.result ->> 'reader_id')::uuid and p.file_values is distinct from e.reader -> 'values';
-    return results;
+                   r.profile)
+          into changes
+          from public.readers r join public.readers_private p using (reader_id)
+         where r.owner is not distinct from p_owner and r.external_id = entry.external_id;
+        results[entry.place] := public.try_upsert_reader(
+            p_owner, entry.reader - 'values' || coalesce(changes, entry.given), true);
+        update public.readers_private p set file_values = entry.given
+         where p.reader_id = (results[entry.place] ->> 'reader_id')::uuid and p.file_values is distinct from entry.given;
+    end loop;
+    return to_jsonb(results);
 end
 $$;
 

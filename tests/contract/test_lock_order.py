@@ -21,6 +21,7 @@ from app.persistence.outcomes import Completed, Failed, Outcome
 from app.persistence.queue import Progress
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
+from app.persistence.readers_file import FileEntry, ReadersFile
 from tests.support.feedback import rate
 from tests.support.schedule import OWNER, Clock, add_reader, enqueued, write_digests, written
 from tests.support.tasks import Claimer, insert_tasks, somebody_waits
@@ -74,6 +75,19 @@ async def test_an_import_creates_readers_by_name(client: AsyncClient, database: 
         await somebody_waits(database)
         await database.execute(NEW, NAMES[1:], OWNER)
     assert {put.outcome for put in await importing} == {"changed"}
+
+
+async def test_a_readers_file_creates_readers_by_name(client: AsyncClient, database: asyncpg.Connection) -> None:
+    """A new reader before existing ones: it does not wait for another call's reader while it holds later ones."""
+    for name in NAMES[1:]:
+        await add_reader(client, external_id=name)
+    entries = [FileEntry(name, {"name": "New", "profile": {}}) for name in NAMES[::-1]]
+    async with database.transaction():
+        await database.execute(NEW, NAMES[:1], OWNER)
+        applying = asyncio.create_task(ReadersFile(client).apply(OWNER, entries, {"profile": {}}))
+        await somebody_waits(database)
+        await database.execute(READERS, NAMES[1:])
+    assert {result.outcome for result in await applying} == {"changed"}
 
 
 async def test_an_import_responds_in_the_given_order(client: AsyncClient) -> None:
