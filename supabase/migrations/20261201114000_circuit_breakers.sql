@@ -39,8 +39,9 @@ declare
     counted integer;
     opens boolean;
 begin
-    insert into public.circuit_breakers (name) values (p_name) on conflict do nothing;
-    select * into found from public.circuit_breakers where name = p_name for update;
+    -- Creates or locks the row in one statement: public.prune_breakers() may remove it between two.
+    insert into public.circuit_breakers as b (name) values (p_name)
+    on conflict (name) do update set name = b.name returning * into found;
     if p_event = any (found.recent_events) or (found.state = 'half_open' and found.trial_token <> p_event) then
         return public.breaker_view(found);  -- already counted, or not the trial
     end if;

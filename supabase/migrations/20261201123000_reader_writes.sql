@@ -128,6 +128,26 @@ begin
 end
 $$;
 
+-- Locks the queue rows of these readers' tasks, whose rows the caller has locked for update. A task that is ending creates others,
+-- which appear when its end commits (its callback, the delivery of its digest): repeat until all are locked. Everything else that
+-- creates a task for a reader locks the reader's row first.
+create function public.lock_queue_of_readers(p_readers uuid[]) returns void
+language plpgsql security invoker set search_path = '' as $$
+declare
+    locked uuid[] := '{}';
+begin
+    while exists (
+        select from public.tasks t join public.queue q using (task_id)
+         where t.reader_id = any (p_readers) and t.task_id <> all (locked))
+    loop
+        locked := array(
+            select q.task_id from public.queue q
+             where q.task_id in (select t.task_id from public.tasks t where t.reader_id = any (p_readers))
+             order by q.task_id for update);
+    end loop;
+end
+$$;
+
 -- Removes a reader with everything that belongs to it. Returns false if there is none, or it is another owner's (p_owner null: any
 -- owner).
 create function public.remove_reader(p_reader_id uuid, p_owner text) returns boolean
@@ -140,15 +160,8 @@ begin
     if not found then
         return false;
     end if;
-    -- No new digest can be enqueued now. A digest that is just ending may still create a delivery: repeat until none is left.
-    loop
-        with open as materialized (
-            select q.task_id from public.queue q
-             where q.task_id in (select t.task_id from public.tasks t where t.reader_id = p_reader_id)
-             order by q.task_id for update)
-        delete from public.queue q using open where q.task_id = open.task_id;
-        exit when not found;
-    end loop;
+    perform public.lock_queue_of_readers(array[p_reader_id]);
+    delete from public.queue where task_id in (select t.task_id from public.tasks t where t.reader_id = p_reader_id);
     -- Triggers delete the digests with their tasks.
     with gone as materialized (
         select task_id from public.tasks where reader_id = p_reader_id order by task_id for update)
@@ -288,10 +301,10 @@ $$;
 
 -- Permissions.
 revoke execute on function
-    public.upsert_reader, public.upsert_readers, public.anonymised, public.anonymise_audit, public.remove_reader, public.plan_due,
-    public.cancel_earlier_digests, public.enqueue_due
+    public.upsert_reader, public.upsert_readers, public.anonymised, public.anonymise_audit,
+    public.lock_queue_of_readers, public.remove_reader, public.plan_due, public.cancel_earlier_digests, public.enqueue_due
     from public, anon, authenticated;
 grant execute on function
-    public.upsert_reader, public.upsert_readers, public.anonymised, public.anonymise_audit, public.remove_reader, public.plan_due,
-    public.cancel_earlier_digests, public.enqueue_due
+    public.upsert_reader, public.upsert_readers, public.anonymised, public.anonymise_audit,
+    public.lock_queue_of_readers, public.remove_reader, public.plan_due, public.cancel_earlier_digests, public.enqueue_due
     to service_role;

@@ -197,6 +197,13 @@ begin
 end
 $$;
 
+-- Keeps the reader of a delivery from being removed, before the delivery is locked: public.remove_reader() would not find a new
+-- task.
+create function public.keep_reader_of_delivery(p_delivery_id uuid) returns void
+language sql security invoker set search_path = '' as $$
+    select from public.readers r join public.deliveries d using (reader_id) where d.delivery_id = p_delivery_id for key share of r
+$$;
+
 -- Resolves a delivery for an admin: sets its status and deletes what the mail needed. Returns {resolved, delivery}; null if there
 -- is none.
 create function public.resolve_delivery(p_delivery_id uuid, p_status text, p_by text) returns jsonb
@@ -204,6 +211,7 @@ language plpgsql security invoker set search_path = '' as $$
 declare
     d public.deliveries;
 begin
+    perform public.keep_reader_of_delivery(p_delivery_id);
     select * into d from public.deliveries where delivery_id = p_delivery_id for update;
     if d.delivery_id is null then
         return null;
@@ -323,11 +331,11 @@ $$;
 -- Permissions.
 revoke execute on function
     public.reason_to_skip, public.reason_for_doubt, public.mail_parts, public.start_sending, public.begin_sending,
-    public.finish_sending, public.record_bounce, public.resolve_delivery, public.skip_late_deliveries, public.in_flight_keys,
-    public.last_digest, public.delivery_owners, public.list_deliveries
+    public.finish_sending, public.record_bounce, public.keep_reader_of_delivery, public.resolve_delivery,
+    public.skip_late_deliveries, public.in_flight_keys, public.last_digest, public.delivery_owners, public.list_deliveries
     from public, anon, authenticated;
 grant execute on function
     public.reason_to_skip, public.reason_for_doubt, public.mail_parts, public.start_sending, public.begin_sending,
-    public.finish_sending, public.record_bounce, public.resolve_delivery, public.skip_late_deliveries, public.in_flight_keys,
-    public.last_digest, public.delivery_owners, public.list_deliveries
+    public.finish_sending, public.record_bounce, public.keep_reader_of_delivery, public.resolve_delivery,
+    public.skip_late_deliveries, public.in_flight_keys, public.last_digest, public.delivery_owners, public.list_deliveries
     to service_role;

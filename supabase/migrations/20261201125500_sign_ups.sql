@@ -69,29 +69,36 @@ language sql stable security invoker set search_path = '' as $$
              where requested_at > now() - interval '1 hour' group by network) n
 $$;
 
--- Removes up to p_batch readers that were never confirmed: a week after the last request for a mail, or, for sign-ups, when no mail
--- was sent because the address is known or has got one. A reader without an address has nothing to confirm. Returns their number.
-create function public.remove_unconfirmed(p_batch integer) returns integer
-language plpgsql security invoker set search_path = '' as $$
-declare
-    candidates uuid[] := array(
+-- Returns up to p_limit readers (of p_among, unless it is null) that were never confirmed: a week after the last request for a mail
+-- or, for sign-ups, when no mail was sent because the address is known or has got one. A reader without an address has nothing to
+-- confirm.
+create function public.never_confirmed(p_among uuid[], p_limit integer) returns uuid[]
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+    return array(
         select c.reader_id from public.confirmations c join public.readers r using (reader_id)
-         where c.confirmed_at is null and not c.kept and r.email is not null
+         where (p_among is null or c.reader_id = any (p_among)) and c.confirmed_at is null and not c.kept and r.email is not null
            and (c.requested_at < now() - interval '7 days'
                 or (c.public_sign_up and (
                     select bool_and(d.status = 'skipped') from public.deliveries d
                      where d.reader_id = c.reader_id and d.kind = 'confirmation')))
-         order by c.requested_at, c.reader_id limit p_batch);
-    gone uuid[] := array(
-        select r.reader_id from public.readers r
-         where r.reader_id = any (candidates) and r.email is not null
-           and exists (select from public.confirmations c
-                        where c.reader_id = r.reader_id and c.confirmed_at is null and not c.kept)
-         order by r.owner, r.external_id for update of r skip locked);
+         order by c.requested_at, c.reader_id limit p_limit);
+end
+$$;
+
+-- Removes up to p_batch readers that were never confirmed (public.never_confirmed). Returns their number.
+create function public.remove_unconfirmed(p_batch integer) returns integer
+language plpgsql security invoker set search_path = '' as $$
+declare
+    gone uuid[] := public.never_confirmed(null, p_batch);
 begin
+    gone := array(
+        select r.reader_id from public.readers r where r.reader_id = any (gone)
+         order by r.owner, r.external_id for update skip locked);
+    -- Asked again under the locks: a reader may have pressed the button, or requested another mail, meanwhile.
+    gone := public.never_confirmed(gone, p_batch);
     -- All rows in the order of public.lock_queue_rows(), because this removes several readers at once.
-    perform 1 from public.queue where task_id in (select task_id from public.tasks where reader_id = any (gone))
-      order by task_id for update;
+    perform public.lock_queue_of_readers(gone);
     perform 1 from public.tasks where reader_id = any (gone) order by task_id for update;
     perform 1 from public.deliveries where reader_id = any (gone) order by delivery_id for update;
     perform public.remove_reader(g.reader_id, null) from unnest(gone) as g(reader_id);
@@ -126,8 +133,10 @@ $$;
 revoke all on public.sign_ups from public, anon, authenticated;
 grant select, insert, update, delete on public.sign_ups to service_role;
 revoke execute on function
-    public.sign_up_wait, public.sign_up, public.sign_up_figures, public.remove_unconfirmed, public.prune_sign_ups
+    public.sign_up_wait, public.sign_up, public.sign_up_figures, public.never_confirmed, public.remove_unconfirmed,
+    public.prune_sign_ups
     from public, anon, authenticated;
 grant execute on function
-    public.sign_up_wait, public.sign_up, public.sign_up_figures, public.remove_unconfirmed, public.prune_sign_ups
+    public.sign_up_wait, public.sign_up, public.sign_up_figures, public.never_confirmed, public.remove_unconfirmed,
+    public.prune_sign_ups
     to service_role;

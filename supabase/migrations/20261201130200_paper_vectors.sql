@@ -16,7 +16,7 @@ language sql stable security invoker set search_path = '' as $$
 $$;
 
 -- Stores vectors ([{paper_id, vector}]) of papers that have none with this mark yet; returns how many of them have one now.
--- Readers are locked in the order of their ids, before their papers.
+-- Locks readers in the order of public.lock_queue_rows().
 create function public.put_vectors(p_mark text, p_vectors jsonb) returns integer
 language plpgsql security invoker set search_path = '' as $$
 declare
@@ -24,7 +24,7 @@ declare
 begin
     perform 1 from public.readers r
       where r.reader_id in (select p.reader_id from public.reader_papers p where p.paper_id = any (given))
-      order by r.reader_id for no key update;
+      order by r.owner, r.external_id for no key update;
     update public.reader_papers p set vector = v.vector
       from jsonb_to_recordset(p_vectors) as v(paper_id uuid, vector text)
      where p.paper_id = v.paper_id and p.vector <> '' and left(p.vector, 2) <> p_mark;

@@ -60,6 +60,18 @@ begin
 end
 $$;
 
+-- Keeps the readers of these tasks from being removed, before other rows are locked: public.remove_reader() would not find the new
+-- rows of the queue.
+create function public.keep_readers_of_tasks(p_task_ids uuid[]) returns void
+language plpgsql security invoker set search_path = ''
+    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+begin
+    perform 1 from public.readers
+      where reader_id in (select t.reader_id from public.tasks t where t.task_id = any (p_task_ids))
+      order by owner, external_id for key share;
+end
+$$;
+
 -- Reopens ended tasks: ready now, with new attempts and a new callback at the end. Returns the number of tasks; tasks that are
 -- open stay as they are.
 create function public.reopen_tasks(p_task_ids uuid[]) returns integer
@@ -69,6 +81,7 @@ language plpgsql security invoker set search_path = ''
 declare
     opened integer;
 begin
+    perform public.keep_readers_of_tasks(p_task_ids);
     -- Queue before tasks, by id, as everywhere. The lock of the task stops retention if the queue has no row of it.
     perform 1 from public.queue where task_id = any (p_task_ids) order by task_id for update;
     perform 1 from public.tasks where task_id = any (p_task_ids) order by task_id for update;
@@ -103,6 +116,7 @@ begin
     if recorded is not null then
         return recorded;
     end if;
+    perform public.keep_readers_of_tasks(array[p_task_id]);
     perform 1 from public.queue where task_id = p_task_id and dead_letter for update;
     if found then
         reopened := public.reopen_tasks(array[p_task_id]) > 0;
@@ -294,6 +308,7 @@ begin
     if recorded is not null then
         return recorded;
     end if;
+    perform public.keep_reader_of_delivery(p_delivery_id);
     select status into before from public.deliveries where delivery_id = p_delivery_id for update;
     recorded := public.resolve_delivery(p_delivery_id, p_status, p_actor);
     if not coalesce((recorded ->> 'resolved')::boolean, false) or before = p_status then
@@ -339,14 +354,16 @@ $$;
 revoke all on public.audit, public.pauses from public, anon, authenticated;
 grant select, insert, update, delete on public.audit, public.pauses to service_role;
 revoke execute on function
-    public.find_audit_entry, public.record_audit_entry, public.paused_for, public.reopen_tasks, public.replay_task,
-    public.replay_dead_letters, public.discard_dead_letters, public.failure_groups, public.redeliver,
+    public.find_audit_entry, public.record_audit_entry, public.paused_for, public.keep_readers_of_tasks,
+    public.reopen_tasks, public.replay_task, public.replay_dead_letters, public.discard_dead_letters, public.failure_groups,
+    public.redeliver,
     public.cancel_for_operator, public.pause_kind, public.resume_kind,
     public.resolve_for_operator, public.set_pause_for_operator, public.skip_deliveries_for_operator
     from public, anon, authenticated;
 grant execute on function
-    public.find_audit_entry, public.record_audit_entry, public.paused_for, public.reopen_tasks, public.replay_task,
-    public.replay_dead_letters, public.discard_dead_letters, public.failure_groups, public.redeliver,
+    public.find_audit_entry, public.record_audit_entry, public.paused_for, public.keep_readers_of_tasks,
+    public.reopen_tasks, public.replay_task, public.replay_dead_letters, public.discard_dead_letters, public.failure_groups,
+    public.redeliver,
     public.cancel_for_operator, public.pause_kind, public.resume_kind,
     public.resolve_for_operator, public.set_pause_for_operator, public.skip_deliveries_for_operator
     to service_role;

@@ -119,11 +119,12 @@ language plpgsql security invoker set search_path = '' as $$
 declare
     removed integer;
 begin
-    delete from public.worker_calls where (worker_id, number) in (
+    with old as materialized (
         select worker_id, number from public.worker_calls c
          where responded_at < now() - interval '1 day'
            and not exists (select from public.workers w where w.worker_id = c.worker_id)
-         limit p_batch);
+         limit p_batch for update of c skip locked)
+    delete from public.worker_calls c using old where c.worker_id = old.worker_id and c.number = old.number;
     get diagnostics removed = row_count;
     return removed;
 end

@@ -67,8 +67,7 @@ $$;
 create function public.mail_is_being_sent(p_reader uuid) returns boolean
 language plpgsql security invoker set search_path = '' as $$
 begin
-    perform 1 from public.queue
-      where task_id in (select t.task_id from public.tasks t where t.reader_id = p_reader) order by task_id for update;
+    perform public.lock_queue_of_readers(array[p_reader]);
     perform 1 from public.tasks where reader_id = p_reader order by task_id for update;
     perform 1 from public.deliveries where reader_id = p_reader order by delivery_id for update;
     return exists (

@@ -7,10 +7,12 @@ from typing import Final
 from uuid import uuid4
 
 import asyncpg
+import pytest
 from supabase import AsyncClient
 
+from app.persistence.confirmations import Confirmations
 from app.persistence.maintenance import Maintenance
-from app.persistence.readers import Readers
+from app.persistence.readers import Reader, Readers
 from tests.contract.deadlocks import deadlocks
 from tests.contract.writers import Writing, bounces, mails, removes, resumes
 from tests.support.confirmations import a_day_passes, confirm, sign_up, signed_up, today
@@ -84,3 +86,44 @@ async def test_a_confirmation_waits_for_another_of_the_address(
         await somebody_waits(database)
         assert not waiting.done()
     assert await waiting == "known"
+
+
+PAUSE: Final = """
+alter function public.never_confirmed rename to found_unconfirmed;
+create function public.never_confirmed(p_among uuid[], p_limit integer) returns uuid[] language plpgsql as $$
+declare
+    found uuid[] := public.found_unconfirmed(p_among, p_limit);
+begin
+    perform pg_advisory_xact_lock(1);
+    return found;
+end
+$$
+"""
+"""Makes a removal wait after it has chosen its readers and before it locks them."""
+CONTINUE: Final = """
+drop function public.never_confirmed;
+alter function public.found_unconfirmed rename to never_confirmed
+"""
+
+
+async def resend(client: AsyncClient, reader: Reader) -> None:
+    await Confirmations(client).resend(reader.reader_id)
+
+
+@pytest.mark.parametrize("act", [confirm, resend])
+async def test_a_reader_who_acts_during_a_removal_is_kept(
+    act: Callable[[AsyncClient, Reader], Awaitable[object]], client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    reader = await signed_up(client, "ada@example.org")
+    await a_day_passes(database, 8)
+    await database.execute(PAUSE)
+    try:
+        async with database.transaction():
+            await database.execute("select pg_advisory_xact_lock(1)")
+            removing = asyncio.create_task(Maintenance(client).prune_sign_ups())
+            await somebody_waits(database)
+            await act(client, reader)
+        assert (await removing).readers == 0
+    finally:
+        await database.execute(CONTINUE)
+    assert (await Readers(client).get(reader.reader_id)).reader_id == reader.reader_id

@@ -123,6 +123,20 @@ async def test_look_ups_lock_readers_by_name(client: AsyncClient, database: asyn
     assert await ReaderPapers(client).to_look_up(5) == []
 
 
+async def test_new_vectors_lock_readers_by_name(client: AsyncClient, database: asyncpg.Connection) -> None:
+    for reader_id in await readers_in_reverse(client):
+        paper = PaperInput(keys=("arxiv:1",), arxiv_id="1", title="T", abstract="A")
+        await rate(ReaderPapers(client), reader_id, paper, True)
+    await database.execute("update public.reader_papers set vector = '1:AA' where true")
+    vectors = {paper.paper_id: "2:AA" for paper in await ReaderPapers(client).outdated_vectors("2:", len(NAMES))}
+    async with database.transaction():
+        await database.execute(READERS, NAMES[:1])
+        storing = asyncio.create_task(ReaderPapers(client).put_vectors("2:", vectors))
+        await somebody_waits(database)
+        await database.execute(READERS, NAMES[1:])
+    assert await storing == len(NAMES)
+
+
 async def test_a_sync_locks_all_of_its_tasks_by_id(client: AsyncClient, database: asyncpg.Connection) -> None:
     await insert_tasks(database, 30)
     worker = Claimer(client)

@@ -156,3 +156,31 @@ async def test_retention_skips_items_and_tasks_that_others_lock(
         await database.execute("select public.lock_items(true)")
         await database.execute("select from public.tasks limit 1 for update")
         assert (await maintenance.retain(task_days=1, edition_days=1)).tasks == 1
+
+
+async def test_retention_skips_a_call_that_its_worker_replaces(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    worker = Claimer(client)
+    await worker.sync()
+    await database.execute("update public.worker_calls set responded_at = now() - interval '2 days'")
+    await database.execute("delete from public.workers where true")
+    maintenance = Maintenance(client)
+    async with database.transaction():
+        await database.execute("select from public.worker_calls for update")
+        await maintenance.retain(task_days=1, edition_days=1)
+    assert await database.fetchval("select count(*) from public.worker_calls") == 1
+    await maintenance.retain(task_days=1, edition_days=1)
+    assert await database.fetchval("select count(*) from public.worker_calls") == 0
+
+
+async def test_a_failure_counts_while_its_breaker_is_removed(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await database.execute("select public.breaker_failure('arxiv', gen_random_uuid(), 5, 300)")
+    failure = {"p_name": "arxiv", "p_event": str(uuid4()), "p_threshold": 5, "p_open_seconds": 300}
+    async with database.transaction():
+        await database.execute("select from public.circuit_breakers for update")
+        counting = asyncio.create_task(client.rpc("breaker_failure", failure).execute())
+        await somebody_waits(database)
+        await database.execute("delete from public.circuit_breakers where name = 'arxiv'")
+    assert (await counting).data["failures"] == 1
+    assert await database.fetchval("select failures from public.circuit_breakers") == 1

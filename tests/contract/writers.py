@@ -50,6 +50,12 @@ T = TypeVar("T")
 ADDRESS: Final = "all@example.org"
 NAMES: Final = [f"reader-{n:02}" for n in range(12)]
 ARXIV: Final = ["1", "2", "3"]
+SEND_NOW: Final = (
+    "update public.readers set send_at = date_trunc('minute', now() at time zone 'UTC' - interval '1 minute')::time"
+    " where true"
+)
+DUE: Final = "update public.readers set next_due_at = now() - interval '1 minute' where external_id = any ($1)"
+"""After `SEND_NOW`: a reader who should have got the digest hours before `next_due_at` gets none."""
 
 
 @dataclass
@@ -65,6 +71,9 @@ class Writing:
         mixed = list(items)
         self.chance.shuffle(mixed)
         return mixed
+
+
+Writer = Callable[[Writing], Awaitable[None]]
 
 
 async def imports(writing: Writing) -> None:
@@ -123,6 +132,8 @@ async def syncs_libraries(writing: Writing) -> None:
         papers = [PaperInput(keys=(f"arxiv:{n}",), arxiv_id=n) for n in writing.shuffled(*ARXIV)]
         rows = [read_row(f"AAAAAA0{paper.arxiv_id}", 1, paper) for paper in papers]
         with suppress(ClaimEnded):
+            await syncs.versions(token)
+            await syncs.hold(token)
             await syncs.record(token, rows)
             await syncs.remove(token, [row["key"] for row in writing.shuffled(*rows)[:2]])
             await syncs.complete(token, 1, again=timedelta(0))
@@ -220,37 +231,38 @@ async def retains(writing: Writing) -> None:
     await Maintenance(writing.client, batch=10).retain_digests(digest_days=1)
 
 
-WRITERS: Final[dict[str, Callable[[Writing], Awaitable[None]]]] = {
-    function.__name__: function
-    for function in (
-        *(imports, bounces, looks_up, votes, schedules, removes, works, mails, resumes, replays, creates, cancels),
-        *(retains, uploads, imports_libraries, erases, connects, syncs_libraries, disconnects, removes_papers),
-    )
-}
+WRITERS: Final[tuple[Writer, ...]] = (
+    *(imports, bounces, looks_up, votes, schedules, removes, works, mails, resumes, replays, creates, cancels),
+    *(retains, uploads, imports_libraries, erases, connects, syncs_libraries, disconnects, removes_papers),
+)
 
 
 async def furnish(client: AsyncClient, database: asyncpg.Connection) -> tuple[ClaimedTask, ...]:
     """Reset the database and create work for every writer; return the running tasks.
 
-    Readers are due or have a pending mail, papers await their look-up, tasks are ready, running, failed and old.
+    Readers are due, or have a digest to write or a pending mail; papers await their look-up; tasks are ready, running,
+    failed and old.
     """
     await database_reset(database)
     writing = Writing(client, random.Random(0))
     await imports(writing)
-    await database.execute("update public.readers set next_due_at = now() - interval '1 minute' where true")
+    await database.execute(SEND_NOW)
+    await database.execute(DUE, NAMES[:8])
     await votes(writing)
     await uploads(writing)
     await connects(writing)
-    await Schedule(client).enqueue_due()
+    assert await Schedule(client).enqueue_due() == 8
     writer = Claimer(client, kinds=[TaskKind.DIGEST])
-    digests = await writer.claim(len(NAMES) // 2)
+    digests = await writer.claim(4)
     await writer.sync({task.lease: Completed({}, written("T", "U")) for task in digests})
+    await database.execute(DUE, NAMES[8:])
     await insert_tasks(database, 20, status="completed")
     await database.execute(
         "update public.tasks set created_at = now() - interval '9 days', finished_at = now() - interval '9 days'"
         " where status = 'completed' and kind = 'fetch'"
     )
     await insert_tasks(database, 30)
+    await database.execute("update public.tasks set callback_url = 'https://example.com/' where status is null")
     worker = Claimer(client, kinds=[TaskKind.FETCH])
     failed, running_tasks = await worker.claim(5), await worker.claim(15)
     await worker.sync({task.lease: Failed("no", None) for task in failed})
