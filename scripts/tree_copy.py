@@ -52,8 +52,7 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.unstable: list[str] = []
-        """The tests that failed without any fault. They run no more."""
+        self._unstable: list[str] = []
         self._times = itertools.count(1_000_000_000)
         self._process: subprocess.Popen[bytes] | None = None
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -72,7 +71,7 @@ class Copy:
         return os.environ | ONE_DATABASE | {"TMPDIR": str(self.folder / "tmp"), "PYTEST_ADDOPTS": ""}
 
     def detection(self, mutant: Mutant, runs: Sequence[Sequence[str]], seconds: float) -> str | None:
-        """Return the first test that fails with the fault and passes without it, in runs of at most `seconds`.
+        """Return the first test that fails twice with the fault and passes without it, in runs of at most `seconds`.
 
         The next run begins if the previous one has no such test. Raises `WrongData` if tests do not end without fault.
         """
@@ -80,6 +79,7 @@ class Copy:
 
     def first_detection(self, runs: Iterable[Run], seconds: float) -> str | None:
         """See `detection`. Each run has the block in which the fault is injected."""
+        self._unstable.clear()
         found = (self._detection_in(tests, faulty, seconds) for tests, faulty in runs)
         return next((failure for failure in found if failure is not None), None)
 
@@ -100,7 +100,7 @@ class Copy:
 
     def arguments(self, tests: Sequence[str]) -> list[str]:
         """The arguments of pytest for these tests: names, or patterns of files and folders."""
-        excluded = [f"--deselect={test}" for test in self.unstable]
+        excluded = [f"--deselect={test}" for test in self._unstable]
         return [*OPTIONS, *excluded, *(path for test in tests for path in self._paths(test))]
 
     def failed_test(self) -> str:
@@ -119,18 +119,24 @@ class Copy:
             kill_group(self._process)
 
     def _detection_in(self, tests: Sequence[str], faulty: Injection, seconds: float) -> str | None:
-        while True:
-            with faulty():
-                failure = self.first_failure(tests, seconds)
-            if failure is None:
-                return None
-            test = FAILED.match(failure)
-            if self.first_failure([test["test"]] if test else tests, seconds) is None:
+        while (failure := self._failure_with(faulty, tests, seconds)) is not None:
+            named = FAILED.match(failure)
+            again = [named["test"]] if named else tests
+            without = self.first_failure(again, seconds)
+            # A test that fails at random may have passed without the fault.
+            if without is None and self._failure_with(faulty, again, seconds) is not None:
                 return failure
-            if not test:
-                raise WrongData(f"without any fault, {NO_TEST_FAILED}: {' '.join(tests)}")
-            self.unstable.append(test["test"])
-            print(f"{test['test']} fails without any fault, so it detects none", flush=True)
+            if named is None:
+                if without is None:
+                    return None
+                raise WrongData(f"without any fault, {without}: {' '.join(tests)}")
+            self._unstable.append(named["test"])
+            print(f"{named['test']} detects nothing: it fails without the fault, or passes with it", flush=True)
+        return None
+
+    def _failure_with(self, faulty: Injection, tests: Sequence[str], seconds: float) -> str | None:
+        with faulty():
+            return self.first_failure(tests, seconds)
 
     def _paths(self, test: str) -> list[str]:
         return [test] if "::" in test else [str(path) for path in sorted(self.folder.glob(test))]

@@ -159,14 +159,25 @@ def test_the_test_that_an_entry_names_runs_first(root: Path, capsys: pytest.Capt
     assert capsys.readouterr().out.split()[-1] == "tests/test_named.py::test_double"
 
 
+UNSTABLE = """
+from pathlib import Path
+
+def test_fails_always(): raise ValueError
+
+def test_fails_once():
+    if not Path("seen").exists():
+        Path("seen").mkdir()
+        raise ValueError
+"""
+
+
 def test_a_test_that_fails_without_a_fault_detects_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (root / "tests" / "test_always.py").write_text("def test_double_of_nothing(): raise ValueError\n")
-    texts = (DOUBLED.replace("2 * n", text) for text in ("3 * n", "n + 2"))
-    every = [Mutant("package", "doubled.py", 2, DOUBLED, text) for text in texts]
-    verdicts = run_mutants(every, {"package": ["tests"]}, 1)
-    assert [verdict for _, verdict in verdicts] == [Verdict.TESTS, Verdict.NONE]
-    unstable, detected, _ = capsys.readouterr().out.splitlines()
-    assert unstable == "tests/test_always.py::test_double_of_nothing fails without any fault, so it detects none"
+    (root / "tests" / "test_always.py").write_text(UNSTABLE)
+    mutant = Mutant("package", "doubled.py", 2, DOUBLED, DOUBLED.replace("2 * n", "3 * n"))
+    assert [verdict for _, verdict in run_mutants([mutant], {"package": ["tests"]}, 1)] == [Verdict.TESTS]
+    always, once, detected = capsys.readouterr().out.splitlines()
+    assert always.startswith("tests/test_always.py::test_fails_always detects nothing")
+    assert once.startswith("tests/test_always.py::test_fails_once detects nothing")
     assert detected.endswith(" tests/test_code.py::test_double")
 
 
