@@ -21,6 +21,8 @@ SQL = "sql"
 FUNCTIONS = re.compile(r"^create (?:or replace )?function public\.(\w+)\(.*?\$\$;", re.MULTILINE | re.DOTALL)
 """Matches each function of a migration, with its body."""
 
+SCOPE = re.compile(r"( *)(?:async def|def|class) (\w+)")
+
 REASON_WEIGHT = 3
 """How often the words of the reason count, compared with those of the changed text."""
 
@@ -39,12 +41,12 @@ class Mutant:
     original: str
     text: str
     reason: str = ""
-    description: str = ""
+    description: str = "fault"
     """Words about the fault, by which its tests are found."""
     live: tuple[str, str] | None = None
     """For a fault in an SQL function: the statements that inject it into a running database, and remove it."""
     test: str = ""
-    """The file of a test that the description does not find; empty if it does."""
+    """A file of tests that run first; empty if the description finds them."""
 
     def diff(self) -> str:
         """The change as a unified diff with one line of context."""
@@ -129,7 +131,28 @@ def _changed(
 ) -> Mutant:
     changed = module.deep_replace(before, after)
     assert isinstance(changed, cst.Module)  # noqa: S101  (the replaced node is below the module)
-    return Mutant(package, str(path.relative_to(ROOT)), line, module.code, changed.code)
+    file = path.relative_to(ROOT)
+    lines = module.code.splitlines()
+    words = " ".join([*file.with_suffix("").parts[1:], *scopes(lines, line)] * REASON_WEIGHT + [lines[line - 1]])
+    return Mutant(package, str(file), line, module.code, changed.code, description=words, test=own_tests(file))
+
+
+def scopes(lines: Sequence[str], line: int) -> list[str]:
+    """Return the names of the functions and classes around this line (from 1), the innermost first."""
+    names, indent = [], len(lines[line - 1])
+    for text in reversed(lines[:line]):
+        if (found := SCOPE.match(text)) and len(found[1]) < indent:
+            names.append(found[2])
+        if text.strip():
+            indent = min(indent, len(text) - len(text.lstrip()))
+    return names
+
+
+def own_tests(file: Path) -> str:
+    """Return the unit tests of a module: those with its name. Empty if it has none."""
+    folders = file.parent.parts[1:] if file.parts[0] == "app" else file.parent.parts
+    path = Path("tests", "unit", *folders, f"test_{file.name}")
+    return str(path) if (ROOT / path).exists() else ""
 
 
 def sql_mutants(listed: Sequence[dict[str, str]]) -> Iterator[Mutant]:

@@ -13,12 +13,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import psycopg
 
 from scripts.faults import Mutant, WrongData
-from scripts.tree_copy import OUTPUT, Copy, kill_group
+from scripts.tree_copy import OUTPUT, PASSED, Copy, kill_group
 from tests.support.running_stack import EMULATOR
 from tests.support.tasks import JWT_SECRET
 
@@ -91,9 +92,9 @@ class LiveCopy(Copy):
         """See `Copy.detection`. Raises `WrongData` for a function that the database refuses."""
         if mutant.live is None:
             return super().detection(mutant, runs, seconds)
-        with self._replaced(mutant, mutant.live):
-            failure = self._first_failure_of(runs[:-1], seconds)
-        return failure or super().detection(mutant, runs[-1:], seconds)
+        replaced = partial(self._replaced, mutant, mutant.live)
+        quick = [(tests, replaced) for tests in runs[:-1]]
+        return self.first_detection([*quick, (runs[-1], partial(self.injected, mutant))], seconds)
 
     @contextmanager
     def _replaced(self, mutant: Mutant, statements: tuple[str, str]) -> Iterator[None]:
@@ -113,7 +114,7 @@ class LiveCopy(Copy):
         """Run these tests in a fork; see `Copy.first_failure`."""
         environment = {EMULATOR: self._running_emulator().ready} if self._is_replaced else {}
         status = self._run({"arguments": self.arguments(tests), "environment": environment}, seconds)
-        if status == "0":
+        if status in {str(int(passed)) for passed in PASSED}:
             return None
         failed = self.failed_test()
         if not status:

@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
-from scripts.faults import ROOT, Mutant
+import pytest
+
+from scripts.faults import ROOT, Mutant, WrongData
 
 ONE_DATABASE = {"POSTGRESQL": "bundled"}
 """The contract tests can run on two PostgreSQL versions; here they run on one."""
@@ -24,12 +27,24 @@ CHECKED = ("app", "worker")
 OUTPUT = "tmp/output"
 """The file of a copy that has the output of its last run."""
 
+PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+"""Where all tests of a run are unstable, none is left."""
+
 OPTIONS = ("-x", "-rfE", "--tb=no", "-p", "no:cacheprovider")
-FAILED = re.compile(r"^(?:FAILED|ERROR) \S+", re.MULTILINE)
+FAILED = re.compile(r"^(?:FAILED|ERROR) (?P<test>[^\s\[]+)\S*", re.MULTILINE)
 """Matches a failed test, or a test whose fixtures failed, in pytest's summary."""
+
+TYPES_CACHE = ".mypy_cache"
 
 TYPE_CHECK = 900.0
 """Seconds that the type checker may take."""
+
+
+NO_TEST_FAILED = "no test failed, but the tests did not end normally and in time"
+
+Injection = Callable[[], AbstractContextManager[None]]
+"""A block in which the fault is injected."""
+Run = tuple[Sequence[str], Injection]
 
 
 class Copy:
@@ -37,6 +52,7 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._unstable: list[str] = []
         self._times = itertools.count(1_000_000_000)
         self._process: subprocess.Popen[bytes] | None = None
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -45,6 +61,8 @@ class Copy:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(ROOT / name, folder / name)
         (folder / "tmp").mkdir(parents=True)
+        if (ROOT / TYPES_CACHE).is_dir():
+            shutil.copytree(ROOT / TYPES_CACHE, folder / TYPES_CACHE)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,9 +71,17 @@ class Copy:
         return os.environ | ONE_DATABASE | {"TMPDIR": str(self.folder / "tmp"), "PYTEST_ADDOPTS": ""}
 
     def detection(self, mutant: Mutant, runs: Sequence[Sequence[str]], seconds: float) -> str | None:
-        """Inject the fault, and return the first test that fails. The next run begins if the previous one passes."""
-        with self.injected(mutant):
-            return self._first_failure_of(runs, seconds)
+        """Return the first test that fails twice with the fault and passes without it, in runs of at most `seconds`.
+
+        The next run begins if the previous one has no such test. Raises `WrongData` if tests do not end without fault.
+        """
+        return self.first_detection([(tests, partial(self.injected, mutant)) for tests in runs], seconds)
+
+    def first_detection(self, runs: Iterable[Run], seconds: float) -> str | None:
+        """See `detection`. Each run has the block in which the fault is injected."""
+        self._unstable.clear()
+        found = (self._detection_in(tests, faulty, seconds) for tests, faulty in runs)
+        return next((failure for failure in found if failure is not None), None)
 
     @contextmanager
     def injected(self, mutant: Mutant) -> Iterator[None]:
@@ -68,37 +94,55 @@ class Copy:
 
     def first_failure(self, tests: Sequence[str], seconds: float) -> str | None:
         """Run these tests until one fails, and name it. Tests that take longer than `seconds` count as failed."""
-        if self._succeeds(["pytest", *self.arguments(tests)], seconds):
+        if self._status(["pytest", *self.arguments(tests)], seconds) in PASSED:
             return None
         return self.failed_test()
 
     def arguments(self, tests: Sequence[str]) -> list[str]:
         """The arguments of pytest for these tests: names, or patterns of files and folders."""
-        return [*OPTIONS, *(path for test in tests for path in self._paths(test))]
+        excluded = [f"--deselect={test}" for test in self._unstable]
+        return [*OPTIONS, *excluded, *(path for test in tests for path in self._paths(test))]
 
     def failed_test(self) -> str:
         """The test that ended the last run."""
-        failed = FAILED.findall((self.folder / OUTPUT).read_text(encoding="utf-8", errors="replace"))
-        return failed[-1] if failed else "no test failed, but the tests did not end normally and in time"
+        failed = [found[0] for found in FAILED.finditer((self.folder / OUTPUT).read_text("utf-8", "replace"))]
+        return failed[-1] if failed else NO_TEST_FAILED
 
     def passes_type_check(self, mutant: Mutant) -> bool:
         """Whether the type checker reports no error in the service's packages with this fault."""
         with self.injected(mutant):
-            return self._succeeds(["mypy", *CHECKED], TYPE_CHECK)
+            return self._status(["mypy", *CHECKED], TYPE_CHECK) == 0
 
     def stop(self) -> None:
         """Kill the running tests and the processes that they started."""
         if self._process is not None:
             kill_group(self._process)
 
-    def _first_failure_of(self, runs: Sequence[Sequence[str]], seconds: float) -> str | None:
-        failures = (self.first_failure(tests, seconds) for tests in runs)
-        return next((failure for failure in failures if failure is not None), None)
+    def _detection_in(self, tests: Sequence[str], faulty: Injection, seconds: float) -> str | None:
+        while (failure := self._failure_with(faulty, tests, seconds)) is not None:
+            named = FAILED.match(failure)
+            again = [named["test"]] if named else tests
+            without = self.first_failure(again, seconds)
+            # A test that fails at random may have passed without the fault.
+            if without is None and self._failure_with(faulty, again, seconds) is not None:
+                return failure
+            if named is None:
+                if without is None:
+                    return None
+                raise WrongData(f"without any fault, {without}: {' '.join(tests)}")
+            self._unstable.append(named["test"])
+            print(f"{named['test']} detects nothing: it fails without the fault, or passes with it", flush=True)
+        return None
+
+    def _failure_with(self, faulty: Injection, tests: Sequence[str], seconds: float) -> str | None:
+        with faulty():
+            return self.first_failure(tests, seconds)
 
     def _paths(self, test: str) -> list[str]:
         return [test] if "::" in test else [str(path) for path in sorted(self.folder.glob(test))]
 
-    def _succeeds(self, module: Sequence[str], seconds: float) -> bool:
+    def _status(self, module: Sequence[str], seconds: float) -> int | None:
+        """Run a module as a program, and return its exit status, or None if it does not end in time."""
         with (self.folder / OUTPUT).open("wb") as output:
             self._process = process = subprocess.Popen(
                 [sys.executable, "-m", *module],
@@ -109,9 +153,9 @@ class Copy:
                 start_new_session=True,
             )
         try:
-            return process.wait(seconds) == 0
+            return process.wait(seconds)
         except subprocess.TimeoutExpired:
-            return False
+            return None
         finally:
             self.stop()
             process.wait()

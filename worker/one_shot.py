@@ -135,8 +135,9 @@ async def run_one_shot(settings: WorkerSettings, options: OneShotOptions) -> Run
 
     Raises `ConfigurationError`, `SupabaseError` and `PeriodicJobFailed`.
     """
-    random, stop, summary = Random(), asyncio.Event(), RunSummary()  # noqa: S311  (jitter)
-    stop_on_signals(stop)
+    random, summary = Random(), RunSummary()  # noqa: S311  (jitter)
+    signalled, stop = asyncio.Event(), asyncio.Event()  # the end of the tasks also sets `stop`
+    stop_on_signals(signalled, stop)
     waits = RunWaits(options.wait)
     end, progress = EndOfRun(waits, stop), ProgressLog(summary)
 
@@ -166,7 +167,7 @@ async def run_one_shot(settings: WorkerSettings, options: OneShotOptions) -> Run
         outage = {"outage": _stop_at_outage(opened.worker, stop, summary)}
         await run_supervised(opened.worker, opened.own_jobs() | outage, stop)
         if end.reached:
-            await remove_old_rows(services, settings, random)
+            await remove_old_rows(services, settings, random, signalled)
     summary.interrupted = not end.reached
     summary.sends_mails = settings.mail_url is not None
     return summary

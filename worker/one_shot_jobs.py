@@ -36,11 +36,13 @@ async def look_up_papers(services: Services, components: Components, random: Ran
     await _attempt("vectors", PaperVectors(services.reader_papers, random=random).run_once(), stop)
 
 
-async def remove_old_rows(services: Services, settings: WorkerSettings, random: Random) -> None:
-    """Delete the data of deleted readers, and rows that are older than their retention."""
-    never = asyncio.Event()  # the event that stops a run is set, because its tasks have ended
-    await _attempt("erasures", Erasures(services.own_data, random=random).run_once(), never)
-    await _attempt("retention", build_retention(services, settings, random).run_once(), never)
+async def remove_old_rows(services: Services, settings: WorkerSettings, random: Random, stop: asyncio.Event) -> None:
+    """Delete the data of deleted readers, and rows that are older than their retention.
+
+    If `stop` is set, the rest is left to the next run.
+    """
+    await _attempt("erasures", Erasures(services.own_data, random=random).run_once(), stop)
+    await _attempt("retention", build_retention(services, settings, random).run_once(), stop)
 
 
 async def _attempt(name: str, job: Awaitable[None], stop: asyncio.Event, *, seconds: float = JOB_TIMEOUT) -> None:

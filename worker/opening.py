@@ -142,14 +142,15 @@ def worker_limits(settings: WorkerSettings) -> WorkerLimits:
     )
 
 
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """Set `stop` at the first signal; cancel the main task at the second."""
+def stop_on_signals(stop: asyncio.Event, *others: asyncio.Event) -> None:
+    """Set `stop` and `others` at the first signal; cancel the main task at the second, or if `stop` was set already."""
     loop, main_task = asyncio.get_running_loop(), asyncio.current_task()
 
     def on_signal() -> None:
         if stop.is_set() and main_task is not None:
             main_task.cancel()
-        stop.set()
+        for event in (stop, *others):
+            event.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)

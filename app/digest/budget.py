@@ -38,6 +38,7 @@ class Budget:
     _reserved: int = 0
     """For running calls, and for ended calls of unknown cost."""
     _running: int = 0
+    _running_input: int = 0
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def reserve(self, prompt: str, max_output_tokens: int) -> Reservation | None:
@@ -50,6 +51,7 @@ class Budget:
             if self.input_tokens + self.output_tokens + self._reserved + worst.total <= self.max_tokens:
                 self.calls += 1
                 self._running += 1
+                self._running_input += worst.input
                 self._reserved += worst.total
                 return worst
             if not self._running:
@@ -63,7 +65,7 @@ class Budget:
 
         None: unknown. Then the request counts as usage, and the response's reservation stays.
         """
-        self._end()
+        self._end(reserved)
         if tokens is None:
             self._reserved -= reserved.input
             self.input_tokens += reserved.input
@@ -76,21 +78,25 @@ class Budget:
 
     def refund(self, reserved: Reservation) -> None:
         """End a call that was not sent."""
-        self._end()
+        self._end(reserved)
         self.calls -= 1
         self._reserved -= reserved.total
 
     def usage(self) -> ModelUsage:
-        """Return the usage."""
+        """Return the usage. A call that has not ended counts as one of unknown cost.
+
+        The end of a digest's time cuts calls off, and the digest is stored before the last of them has ended.
+        """
         return ModelUsage(
             model=self.model,
             calls=self.calls,
-            input_tokens=self.input_tokens,
+            input_tokens=self.input_tokens + self._running_input,
             output_tokens=self.output_tokens,
             failures=self.failures,
-            estimated_calls=self.estimated_calls,
+            estimated_calls=self.estimated_calls + self._running,
         )
 
-    def _end(self) -> None:
+    def _end(self, reserved: Reservation) -> None:
         self._running -= 1
+        self._running_input -= reserved.input
         self._released.set()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID, uuid4
 
 from pydantic import Field, TypeAdapter
@@ -16,6 +16,9 @@ from app.persistence.json_values import clean_text
 from app.persistence.outcomes import MAX_TEXT, Lease
 from app.persistence.paging import encode_cursor
 from app.persistence.repository import Repository
+
+SKIPPED: Final = 1000
+"""The most deliveries that one call skips."""
 
 DeliveryKind = Literal["digest", "welcome", "confirmation", "download_link", "delete_link"]
 
@@ -234,21 +237,21 @@ class Deliveries(Repository):
 
     async def pause(self, reason: str, *, by: str) -> None:
         """Pause deliveries: no delivery begins until `resume`. Raises `SupabaseError`."""
-        await self._set_pause(f"{by}: {reason}", by=by, skip=False)
+        await self._set_pause(f"{by}: {reason}", by=by)
 
     async def resume(self, *, by: str, skip_pending: bool) -> None:
-        """Resume deliveries. `skip_pending`: skip those that are pending now. Raises `SupabaseError`."""
-        await self._set_pause(None, by=by, skip=skip_pending)
+        """Resume deliveries. `skip_pending`: first skip those that are pending. Raises `SupabaseError`.
 
-    async def _set_pause(self, reason: str | None, *, by: str, skip: bool) -> None:
-        await self._call(
-            "set_pause_for_operator",
-            "pause or resume deliveries",
-            VOID,
-            p_reason=_truncated(reason),
-            p_skip=skip,
-            **_audit_parameters(by),
-        )
+        If it fails before the end, deliveries stay paused, and a repetition skips the rest.
+        """
+        operator, action = _audit_parameters(by), "skip pending deliveries"
+        while skip_pending:
+            skip_pending = await self._call("skip_deliveries_for_operator", action, bool, p_limit=SKIPPED, **operator)
+        await self._set_pause(None, by=by)
+
+    async def _set_pause(self, reason: str | None, *, by: str) -> None:
+        action, operator = "pause or resume deliveries", _audit_parameters(by)
+        await self._call("set_pause_for_operator", action, VOID, p_reason=_truncated(reason), **operator)
 
 
 def _cursor(delivery: Delivery) -> str:

@@ -70,29 +70,38 @@ language sql stable security invoker set search_path = '' as $$
       from public.delivery_pause g
 $$;
 
--- Pauses deliveries with a reason, or resumes them (p_reason null) and makes this database the one that sends; with p_skip pending
--- deliveries are skipped. Locks in the order of public.lock_queue_rows().
-create function public.set_delivery_pause(p_reason text, p_skip boolean, p_by text) returns void
-language plpgsql security invoker set search_path = '' as $$
-begin
-    if p_skip then
-        perform 1 from public.queue
-          where task_id in (select task_id from public.deliveries where status = 'pending')
-          order by task_id for update;
-        with waiting as materialized (
-            select delivery_id from public.deliveries where status = 'pending' order by delivery_id for update)
-        update public.deliveries d
-           set status = 'skipped', reason = 'skipped when deliveries were resumed', resolved_by = p_by, ended_at = now()
-          from waiting where d.delivery_id = waiting.delivery_id;
-    end if;
+-- Pauses deliveries with a reason, or resumes them (p_reason null) and makes this database the one that sends.
+create function public.set_delivery_pause(p_reason text) returns void
+language sql security invoker set search_path = '' as $$
     insert into public.delivery_pause (identity, written_by, reason)
     values (public.database_identity(), pg_current_xact_id()::xid::text, p_reason)
     on conflict (one) do update
-       set identity = excluded.identity, written_by = excluded.written_by, reason = excluded.reason;
-end
+       set identity = excluded.identity, written_by = excluded.written_by, reason = excluded.reason
 $$;
 
-select public.set_delivery_pause(null, false, null);
+select public.set_delivery_pause(null);
+
+-- Skips the next p_limit pending deliveries, the newest first. Returns whether any are left. Locks in the order of
+-- public.lock_queue_rows().
+create function public.skip_pending_deliveries(p_by text, p_limit integer) returns boolean
+language plpgsql security invoker set search_path = '' as $$
+declare
+    waiting uuid[] := array(
+        select delivery_id from public.deliveries where status = 'pending'
+         order by created_at desc, delivery_id desc limit p_limit);
+begin
+    perform 1 from public.queue
+      where task_id in (select task_id from public.deliveries where delivery_id = any (waiting))
+      order by task_id for update;
+    with locked as materialized (
+        select delivery_id from public.deliveries
+         where delivery_id = any (waiting) and status = 'pending' order by delivery_id for update)
+    update public.deliveries d
+       set status = 'skipped', reason = 'skipped when deliveries were resumed', resolved_by = p_by, ended_at = now()
+      from locked where d.delivery_id = locked.delivery_id;
+    return exists (select from public.deliveries where status = 'pending');
+end
+$$;
 
 -- Creates the task that sends a delivery.
 create function public.enqueue_delivery(p_delivery_id uuid) returns void
@@ -262,12 +271,14 @@ create trigger tasks_close_delivery
 revoke all on public.deliveries, public.delivery_pause from public, anon, authenticated;
 grant select, insert, update, delete on public.deliveries, public.delivery_pause to service_role;
 revoke execute on function
-    public.database_identity, public.deliveries_paused, public.set_delivery_pause, public.enqueue_delivery,
-    public.create_delivery, public.create_welcome, public.deliver_digest, public.record_shown,
+    public.database_identity, public.deliveries_paused, public.set_delivery_pause,
+    public.skip_pending_deliveries, public.enqueue_delivery, public.create_delivery, public.create_welcome,
+    public.deliver_digest, public.record_shown,
     public.record_shown_digest, public.record_sent_digest, public.record_unsent_digest, public.close_delivery
     from public, anon, authenticated;
 grant execute on function
-    public.database_identity, public.deliveries_paused, public.set_delivery_pause, public.enqueue_delivery,
-    public.create_delivery, public.create_welcome, public.deliver_digest, public.record_shown,
+    public.database_identity, public.deliveries_paused, public.set_delivery_pause,
+    public.skip_pending_deliveries, public.enqueue_delivery, public.create_delivery, public.create_welcome,
+    public.deliver_digest, public.record_shown,
     public.record_shown_digest, public.record_sent_digest, public.record_unsent_digest, public.close_delivery
     to service_role;

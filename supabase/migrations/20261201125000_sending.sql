@@ -59,7 +59,7 @@ declare
     d public.deliveries;
 begin
     if not exists (select from public.delivery_pause) then
-        perform public.set_delivery_pause(null, false, null);
+        perform public.set_delivery_pause(null);
     end if;
     update public.deliveries
        set status = 'sending', token = p_token, begun_at = coalesce(begun_at, now()), reason = null, ended_at = null,

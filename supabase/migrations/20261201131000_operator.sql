@@ -321,24 +321,32 @@ end
 $$;
 
 -- public.set_delivery_pause(), recorded in the audit if it changes anything.
-create function public.set_pause_for_operator(p_audit_id uuid, p_actor text, p_reason text, p_skip boolean) returns void
+create function public.set_pause_for_operator(p_audit_id uuid, p_actor text, p_reason text) returns void
 language plpgsql security invoker set search_path = '' as $$
 declare
     before text;
-    changes boolean;
 begin
     if public.find_audit_entry(p_audit_id) is not null then
         return;
     end if;
     before := public.deliveries_paused();
-    changes := before is distinct from p_reason
-               or p_skip and exists (select from public.deliveries where status = 'pending');
-    perform public.set_delivery_pause(p_reason, p_skip, p_actor);
-    if changes then
+    perform public.set_delivery_pause(p_reason);
+    if before is distinct from p_reason then
         perform public.record_audit_entry(
             p_audit_id, p_actor, case when p_reason is null then 'resume deliveries' else 'pause deliveries' end,
-            jsonb_build_object('reason', p_reason, 'skipped', p_skip, 'before', before), '{}');
+            jsonb_build_object('reason', p_reason, 'before', before), '{}');
     end if;
+end
+$$;
+
+-- public.skip_pending_deliveries(), whose calls with one p_audit_id are one entry of the audit, if any delivery is pending.
+create function public.skip_deliveries_for_operator(p_audit_id uuid, p_actor text, p_limit integer) returns boolean
+language plpgsql security invoker set search_path = '' as $$
+begin
+    if public.find_audit_entry(p_audit_id) is null and exists (select from public.deliveries where status = 'pending') then
+        perform public.record_audit_entry(p_audit_id, p_actor, 'skip deliveries', '{}', '{}');
+    end if;
+    return public.skip_pending_deliveries(p_actor, p_limit);
 end
 $$;
 
@@ -350,12 +358,12 @@ revoke execute on function
     public.reopen_tasks, public.replay_task, public.replay_dead_letters, public.discard_dead_letters, public.failure_groups,
     public.redeliver,
     public.cancel_for_operator, public.pause_kind, public.resume_kind,
-    public.resolve_for_operator, public.set_pause_for_operator
+    public.resolve_for_operator, public.set_pause_for_operator, public.skip_deliveries_for_operator
     from public, anon, authenticated;
 grant execute on function
     public.find_audit_entry, public.record_audit_entry, public.paused_for, public.keep_readers_of_tasks,
     public.reopen_tasks, public.replay_task, public.replay_dead_letters, public.discard_dead_letters, public.failure_groups,
     public.redeliver,
     public.cancel_for_operator, public.pause_kind, public.resume_kind,
-    public.resolve_for_operator, public.set_pause_for_operator
+    public.resolve_for_operator, public.set_pause_for_operator, public.skip_deliveries_for_operator
     to service_role;

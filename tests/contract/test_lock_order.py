@@ -23,7 +23,7 @@ from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.readers_file import FileEntry, ReadersFile
 from tests.support.feedback import rate
-from tests.support.schedule import OWNER, Clock, add_reader, enqueued, write_digests, written
+from tests.support.schedule import OWNER, Clock, add_reader, enqueued, pending_mails, written
 from tests.support.tasks import Claimer, insert_tasks, somebody_waits
 
 NAMES = [f"r{n}" for n in range(8)]
@@ -194,42 +194,7 @@ async def test_digests_record_what_was_shown_by_reader(
 @pytest.fixture
 async def mails(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> list[UUID]:
     """The pending mails of a reader for several days, sorted by id."""
-    await clock.set("2026-11-20T06:00:00Z")
-    await add_reader(client, external_id="r", email="a@example.org")
-    for day in range(20, 28):
-        await clock.set(f"2026-11-{day}T07:00:00Z")
-        await enqueued(client, database)
-        await write_digests(client, f"T{day}")
-    await database.execute("update public.deliveries set skip_after = null")
-    return [row[0] for row in await database.fetch("select delivery_id from public.deliveries order by delivery_id")]
-
-
-async def test_skipped_deliveries_are_locked_by_id(
-    client: AsyncClient, database: asyncpg.Connection, mails: list[UUID]
-) -> None:
-    await database.execute("delete from public.queue where true")
-    async with database.transaction():
-        await database.execute(DELIVERIES, mails[:1])
-        resuming = asyncio.create_task(Deliveries(client).resume(by="ada", skip_pending=True))
-        await somebody_waits(database)
-        await database.execute(DELIVERIES, mails[1:])
-        # As public.begin_sending() does if there is no pause row yet.
-        await database.execute("select public.set_delivery_pause(null, false, null)")
-    await resuming
-    assert await database.fetchval("select count(*) from public.deliveries where status = 'skipped'") == len(mails)
-
-
-async def test_skipped_deliveries_are_locked_after_their_tasks(
-    client: AsyncClient, database: asyncpg.Connection, mails: list[UUID]
-) -> None:
-    tasks = [row[0] for row in await database.fetch("select task_id from public.queue order by task_id")]
-    async with database.transaction():
-        await database.execute(QUEUE, tasks[:1])
-        resuming = asyncio.create_task(Deliveries(client).resume(by="ada", skip_pending=True))
-        await somebody_waits(database)
-        await database.execute(QUEUE, tasks[1:])
-        await database.execute(DELIVERIES, mails)
-    await resuming
+    return await pending_mails(client, database, clock)
 
 
 async def test_a_removal_locks_mails_by_id(

@@ -114,9 +114,11 @@ DELIVERIES = [
         "resolve_for_operator", p_delivery_id=str(ONE), p_status="sent", p_audit_id=ANY, p_actor="ada"),
     rpc("check whether deliveries are paused", lambda c: Deliveries(c).paused(), "deliveries_paused"),
     rpc("pause or resume deliveries", lambda c: Deliveries(c).pause("restored", by="ada"),
-        "set_pause_for_operator", p_reason="ada: restored", p_skip=False, p_audit_id=ANY, p_actor="ada"),
-    rpc("pause or resume deliveries", lambda c: Deliveries(c).resume(by="ada", skip_pending=True),
-        "set_pause_for_operator", p_reason=None, p_skip=True, p_audit_id=ANY, p_actor="ada"),
+        "set_pause_for_operator", p_reason="ada: restored", p_audit_id=ANY, p_actor="ada"),
+    rpc("pause or resume deliveries", lambda c: Deliveries(c).resume(by="ada", skip_pending=False),
+        "set_pause_for_operator", p_reason=None, p_audit_id=ANY, p_actor="ada"),
+    rpc("skip pending deliveries", lambda c: Deliveries(c).resume(by="ada", skip_pending=True),
+        "skip_deliveries_for_operator", p_limit=1000, p_audit_id=ANY, p_actor="ada"),
 ]  # fmt: skip
 
 ITEMS = [

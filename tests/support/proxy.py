@@ -82,9 +82,8 @@ class Proxy:
         )
         if (response := await self.after(call)) is not None:
             return _response(request, response)
-        return web.Response(
-            status=answer.status_code, body=answer.content, headers={"content-type": answer.headers["content-type"]}
-        )
+        kept = {name: value for name, value in answer.headers.items() if name == "content-type"}
+        return web.Response(status=answer.status_code, body=answer.content, headers=kept)
 
 
 def _response(request: web.Request, answer: Answer) -> web.Response:

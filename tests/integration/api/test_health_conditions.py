@@ -81,7 +81,7 @@ BY_DATABASE: dict[str, tuple[str, str]] = {
         " values (gen_random_uuid(), 'ada', gen_random_uuid(), 'digest', current_date, 'in_doubt')",
         r"Mails in doubt: 1",
     ),
-    "deliveries_paused": ("select public.set_delivery_pause('a look first', false, 'root')", r"paused: a look first"),
+    "deliveries_paused": ("select public.set_delivery_pause('a look first')", r"paused: a look first"),
     "library_keys_refused": (
         "insert into public.readers (owner, external_id, name) values ('ada', 'r', 'R');"
         "insert into public.reader_libraries (reader_id, library, collections, problem_kind, problem)"
@@ -159,7 +159,7 @@ async def test_a_condition_is_seen_everywhere_and_ends(name: str, api: Api, data
     assert found.keys() == {name}
     assert re.search(text, found[name]), found[name]
     await database.execute(
-        "select public.set_delivery_pause(null, false, 'root'); truncate public.workers, public.worker_configuration,"
+        "select public.set_delivery_pause(null); truncate public.workers, public.worker_configuration,"
         " public.sources, public.task_stats, public.delivery_rate, public.deliveries, public.pauses,"
         " public.readers cascade"
     )

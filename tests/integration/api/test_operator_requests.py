@@ -157,22 +157,31 @@ DELIVERIES = [
         "POST /v1/deliveries/pause",
         [None, '"root: moving"'],
         [
-            ("set_pause_for_operator", {"p_reason": "root: moving", "p_skip": False, **ROOT}),
+            ("set_pause_for_operator", {"p_reason": "root: moving", **ROOT}),
             ("deliveries_paused", {}),
         ],
         {"paused": True, "reason": "root: moving"},
         sent={"reason": "moving"},
     ),
-    *(
-        Request(
-            "root",
-            "POST /v1/deliveries/resume",
-            [None, '"still"'],
-            [("set_pause_for_operator", {"p_reason": None, "p_skip": skipped, **ROOT}), ("deliveries_paused", {})],
-            {"paused": True, "reason": "still"},
-            sent={"pending": pending},
-        )
-        for pending, skipped in (("send", False), ("skip", True))
+    Request(
+        "root",
+        "POST /v1/deliveries/resume",
+        [None, '"still"'],
+        [("set_pause_for_operator", {"p_reason": None, **ROOT}), ("deliveries_paused", {})],
+        {"paused": True, "reason": "still"},
+        sent={"pending": "send"},
+    ),
+    Request(
+        "root",
+        "POST /v1/deliveries/resume",
+        [True, False, None, '"still"'],
+        [
+            *[("skip_deliveries_for_operator", {"p_limit": 1000, **ROOT})] * 2,
+            ("set_pause_for_operator", {"p_reason": None, **ROOT}),
+            ("deliveries_paused", {}),
+        ],
+        {"paused": True, "reason": "still"},
+        sent={"pending": "skip"},
     ),
     Request(
         "root",

@@ -128,6 +128,13 @@ async def followed(operator: Operator) -> str:
     return html.unescape(page.split('data-events="')[1].split('"')[0])
 
 
+async def test_a_stream_of_figures_is_neither_stored_nor_delayed(operator: Operator) -> None:
+    async with following(operator.http, "/ops") as events:
+        headers = events.answer.headers
+        assert headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert (headers["cache-control"], headers["x-accel-buffering"]) == ("no-store", "no")
+
+
 async def test_a_shutdown_ends_the_streams(operator: Operator, api: RunningApi) -> None:
     async with following(operator.http, "/ops") as events:
         await events.next()

@@ -116,12 +116,12 @@ async def test_a_task_shows_what_it_waits_for(
     assert "Waits for Its time, " in await page_of(operator, later)
     await database.execute("select public.pause_kind(gen_random_uuid(), 'root', 'digest', 'a new model')")
     assert "Waits for The end of a pause: a new model" in await page_of(operator, digest)
-    await database.execute("select public.set_delivery_pause('a look first', false, 'root')")
+    await database.execute("select public.set_delivery_pause('a look first')")
     try:
         mail = await create(client, kind=TaskKind.DELIVERY)
         assert "Waits for The end of a pause: a look first" in await page_of(operator, mail)
     finally:
-        await database.execute("select public.set_delivery_pause(null, false, 'root')")
+        await database.execute("select public.set_delivery_pause(null)")
 
 
 async def test_a_task_shows_its_payload_without_secrets(operator: Operator, client: AsyncClient) -> None:

@@ -87,6 +87,14 @@ async def test_two_responses_in_one_packet_are_not_sent(step: str, more: bytes) 
     assert (server.ends, server.heard[-1]) == (0, step), "the connection was dropped at once"
 
 
+async def test_a_long_unexpected_response_is_cut() -> None:
+    async with PacketServer(MAIL=ANSWERS["MAIL"] + b"2" * 201).serve() as server:
+        with sender_to(server.url) as sender, pytest.raises(NotSent) as caught:
+            await sender.send(mail_to(), key_of())
+        await server.ended.wait()
+    assert str(caught.value).endswith(f": {'2' * 199}…")
+
+
 async def test_an_early_response_ends_the_upload() -> None:
     command = asyncio.Event()
 

@@ -109,6 +109,30 @@ async def test_a_signal_ends_a_run_that_reads_libraries(
     assert await database.fetchval("select count(*) from public.queue") == 0
 
 
+@pytest.mark.parametrize("function", ["readers_to_erase", "apply_retention"])
+async def test_a_signal_while_old_rows_are_removed_keeps_the_summary(
+    stack: Ready, client: AsyncClient, proxy: Proxy, box: Postbox, function: str
+) -> None:
+    await add(client)
+    release = asyncio.Event()
+
+    async def stop(call: Call) -> None:
+        if call.name == function:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await release.wait()
+
+    proxy.before = stop
+    async with serve_sample(yesterday()) as hosts:
+        mail = {"mail_url": f"smtp://127.0.0.1:{box.port}", "mail_from": SENDER}
+        settings = run_settings(stack, supabase_url=proxy.url, arxiv_base_url=hosts.arxiv_base_url, **mail)
+        summary, log = await one_run(settings)
+        release.set()
+    postponed = {each["job"]: each["error"] for each in log if each["event"] == "job postponed to the next run"}
+    assert postponed["retention"] == "the run is stopped"
+    assert ("erasures" in postponed) == (function == "readers_to_erase")
+    assert (summary.status, summary.sent, summary.interrupted) == (0, 1, False)
+
+
 async def test_a_run_mails_who_is_due_before_the_next_one(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection, box: Postbox
 ) -> None:

@@ -50,6 +50,15 @@ async def test_a_call_of_unknown_cost_counts_as_its_worst_case(budget: Budget) -
     assert await budget.reserve(PROMPT, OUTPUT) == first
 
 
+async def test_a_call_that_has_not_ended_counts_as_estimated(budget: Budget) -> None:
+    first, second = await reserved(budget), await reserved(budget)
+    assert (budget.usage().input_tokens, budget.usage().estimated_calls) == (first.input + second.input, 2)
+    budget.charge(first, Tokens(10, 5))
+    budget.refund(second)
+    usage = budget.usage()
+    assert (usage.calls, usage.input_tokens, usage.output_tokens, usage.estimated_calls) == (1, 10, 5, 0)
+
+
 async def test_the_last_call_of_a_budget_is_the_last() -> None:
     budget = Budget(max_calls=1, max_tokens=10_000, model="tiny")
     budget.charge(await reserved(budget), Tokens(1, 1))

@@ -93,6 +93,12 @@ async def test_a_broken_item_of_csl_json_affects_no_others() -> None:
     assert [(entry.line, entry.key) for entry in await rejected(library)] == [(2, "b"), (4, "")]
 
 
+@pytest.mark.parametrize(("item", "key"), [('"id" : "roe"', "roe"), ('"title": "roe"', ""), ('"id": 7', "")])
+async def test_a_broken_item_has_the_key_that_is_readable(item: str, key: str) -> None:
+    (entry,) = await rejected(f"[{{{item},, }}]")
+    assert (entry.line, entry.key) == (1, key)
+
+
 LISTED = {
     "10.1000/A": ("10.1000/a", None),
     "doi: 10.1000/a": ("10.1000/a", None),

@@ -148,6 +148,15 @@ def test_text_lines_are_short_except_for_links(make_digest: MakeDigest, links: M
     assert [line for line in lines if len(line) > 72 and "https://" not in line] == []
 
 
+def test_a_long_title_or_paragraph_of_the_text_is_cut(make_digest: MakeDigest, links: MailLinks) -> None:
+    longest, longer = (
+        digest_text(make_digest(papers=1, news=0, text="w" * length), links).splitlines() for length in (2_000, 2_001)
+    )
+    assert f"   {'w' * 299}…" in longest
+    assert f"   {'w' * 2_000}" in longest
+    assert f"   {'w' * 1_999}…" in longer
+
+
 def test_a_page_that_fits_is_complete(make_digest: MakeDigest, links: MailLinks) -> None:
     page = page_of(make_digest(), links)
     assert "omitted" not in page

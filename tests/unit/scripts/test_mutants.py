@@ -9,7 +9,7 @@ import libcst as cst
 import pytest
 from libcst.metadata import MetadataWrapper
 
-from scripts import faults, tree_copy
+from scripts import faults, mutants, tree_copy
 from scripts.faults import DATA, ROOT, Finder, Mutant, WrongData, python_mutants, sql_mutants
 from scripts.mutants import Verdict, check_tests, choose, run_mutants
 from scripts.tree_copy import Copy
@@ -120,10 +120,11 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "tests").mkdir(parents=True)
     (root / "doubled.py").write_text(DOUBLED)
     # In its own process, without the modules that this process has imported.
-    seen = f"import subprocess, sys\n\ndef test(): assert subprocess.check_output([{sys.executable!r}, '-c', "
+    seen = f"import subprocess, sys\n\ndef test_double(): assert subprocess.check_output([{sys.executable!r}, '-c', "
     call = "'import doubled; print(doubled.double(2) or 4)']) == b'4\\n'\n"
     (root / "tests" / "test_code.py").write_text(seen + call)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    monkeypatch.setattr(mutants, "ROOT", root)
     for name, value in (("ROOT", root), ("CHECKED", ("--strict", "doubled.py"))):
         monkeypatch.setattr(tree_copy, name, value)
     # pytest's plugins are not under test, and each run would import them.
@@ -139,9 +140,9 @@ def test_detected_faults_are_listed_and_the_tree_is_unchanged(
         [Mutant("package", "doubled.py", 2, DOUBLED, text) for text in texts], {"package": ["tests"]}, 1
     )
     assert [verdict for _, verdict in verdicts] == [Verdict.TESTS, Verdict.TYPES, Verdict.NONE]
-    output = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    output = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert output == [
-        ["detected", "doubled.py:2", "FAILED", "tests/test_code.py::test"],
+        ["detected", "doubled.py:2", "FAILED", "tests/test_code.py::test_double"],
         ["types", "doubled.py:2"],
         ["SURVIVED", "doubled.py:2"],
     ]
@@ -155,4 +156,49 @@ def test_the_test_that_an_entry_names_runs_first(root: Path, capsys: pytest.Capt
     named.write_text((root / "tests" / "test_code.py").read_text())
     made = Mutant("sql", "doubled.py", 2, DOUBLED, DOUBLED.replace("2 *", "3 *"), test="tests/test_named.py")
     assert [verdict for _, verdict in run_mutants([made], {"sql": ["tests"]}, 1)] == [Verdict.TESTS]
-    assert capsys.readouterr().out.split()[-1] == "tests/test_named.py::test"
+    assert capsys.readouterr().out.split()[-1] == "tests/test_named.py::test_double"
+
+
+UNSTABLE = """
+from pathlib import Path
+
+def test_fails_always(): raise ValueError
+
+def test_fails_once():
+    if not Path("seen").exists():
+        Path("seen").mkdir()
+        raise ValueError
+"""
+
+
+def test_a_test_that_fails_without_a_fault_detects_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "tests" / "test_always.py").write_text(UNSTABLE)
+    mutant = Mutant("package", "doubled.py", 2, DOUBLED, DOUBLED.replace("2 * n", "3 * n"))
+    assert [verdict for _, verdict in run_mutants([mutant], {"package": ["tests"]}, 1)] == [Verdict.TESTS]
+    always, once, detected = capsys.readouterr().out.splitlines()
+    assert always.startswith("tests/test_always.py::test_fails_always detects nothing")
+    assert once.startswith("tests/test_always.py::test_fails_once detects nothing")
+    assert detected.endswith(" tests/test_code.py::test_double")
+
+
+def test_a_run_that_cannot_end_without_a_fault_is_named(root: Path) -> None:
+    (root / "tests" / "conftest.py").write_text("import os\n\nos._exit(3)\n")
+    with pytest.raises(WrongData, match=r"without any fault, no test failed, but .*: tests/test_code\.py::test_double"):
+        run_mutants([Mutant("package", "doubled.py", 2, DOUBLED, DOUBLED)], {"package": ["tests"]}, 1)
+
+
+def test_a_python_fault_has_the_tests_of_its_module() -> None:
+    first = next(python_mutants("api", ["app/api/middleware.py"]))()
+    assert first.test == "tests/unit/api/test_middleware.py"
+    assert next(python_mutants("worker", ["worker/retries.py"]))().test == "tests/unit/worker/test_retries.py"
+    assert next(python_mutants("shared", ["app/links.py"]))().test == "tests/unit/test_links.py"
+    assert not next(python_mutants("client", ["app/client/call.py"]))().test
+
+
+def test_a_python_fault_is_described_by_where_it_is() -> None:
+    lines = ["class Lease:", "    async def renew(self):", "        def never(): ...", "", "        return self.token"]
+    assert faults.scopes(lines, 5) == ["renew", "Lease"]
+    assert faults.scopes(lines, 3) == ["never", "renew", "Lease"]
+    assert faults.scopes(lines, 1) == ["Lease"]
+    described = next(python_mutants("worker", ["worker/retries.py"]))().description
+    assert "retries" in described.split()

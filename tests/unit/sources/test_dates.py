@@ -1,6 +1,7 @@
 """Dates and times as feeds and libraries write them."""
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -44,6 +45,18 @@ TIMES = {
     "Sat, 28 Nov 2026 24:00:00 EST": datetime(2026, 11, 29, 5, tzinfo=UTC),
     "2026-11-28T24:30:00Z": datetime(2026, 11, 28, tzinfo=UTC),
 }
+PLACES = (
+    "Europe/Lisbon", "Europe/London", "Europe/Paris", "Europe/Athens", "Europe/Moscow",
+    "Asia/Kolkata", "Asia/Tokyo", "Asia/Seoul", "Asia/Hong_Kong",
+    "Australia/Sydney", "Australia/Darwin", "Australia/Perth", "Pacific/Auckland",
+    "America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles", "America/Anchorage",
+    "Pacific/Honolulu",
+)  # fmt: skip
+"""Places whose abbreviations are in the time zone database."""
+OTHER_ZONES = {
+    "UT": 0, "UTC": 0, "Z": 0, "MET": 1, "MEST": 2, "SGT": 8, "BRT": -3, "ART": -3, "ET": -5, "PT": -8
+}  # fmt: skip
+"""Abbreviations that it does not have (any more), and their hours from UTC."""
 
 
 @pytest.mark.parametrize("text", DATES)
@@ -54,6 +67,18 @@ def test_a_date_is_read_in_any_common_form(text: str) -> None:
 @pytest.mark.parametrize("text", TIMES)
 def test_a_time_is_read_with_its_zone(text: str) -> None:
     assert parse_time(text) == TIMES[text]
+
+
+@pytest.mark.parametrize("month", [1, 7])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_zone_is_read_by_its_abbreviation(place: str, month: int) -> None:
+    moment = datetime(2026, month, 15, 12, tzinfo=ZoneInfo(place))
+    assert parse_time(f"{moment:%Y-%m-%d %H:%M:%S %Z}") == moment.astimezone(UTC)
+
+
+@pytest.mark.parametrize("name", OTHER_ZONES)
+def test_a_zone_of_no_database_is_read(name: str) -> None:
+    assert parse_time(f"2026-11-28 12:00:00 {name}") == datetime(2026, 11, 28, 12 - OTHER_ZONES[name], tzinfo=UTC)
 
 
 def test_a_month_may_be_a_name_or_a_number() -> None:

@@ -1,9 +1,9 @@
-"""The sentence that tells readers which sources could not be read."""
+"""What readers read about sources: their names, and the sentence about those that could not be read."""
 
 import pytest
 
 from app.models.articles import EditionStatus
-from app.sources.names import missing_sources
+from app.sources.names import missing_sources, paper_origin, source_name
 
 FEEDS = [f"feed:{name}" for name in ("a", "b", "c", "d", "e", "f")]
 
@@ -27,3 +27,19 @@ FEEDS = [f"feed:{name}" for name in ("a", "b", "c", "d", "e", "f")]
 )  # fmt: skip
 def test_one_sentence_names_the_missing_sources(status: EditionStatus, failed: list[str], sentence: str) -> None:
     assert missing_sources(status, failed) == sentence
+
+
+def test_readers_see_the_names_of_sources() -> None:
+    names = {source: source_name(source) for source in ("arxiv", "biorxiv", "medrxiv", "newsapi", "feed:nature")}
+    assert [*names.values()] == ["arXiv", "bioRxiv", "medRxiv", "NewsAPI", "nature"]
+
+
+def test_readers_see_where_a_paper_came_from() -> None:
+    origins = {origin: paper_origin(origin) for origin in ("zotero", "library", "manual", "crossref", "arxiv")}
+    assert [*origins.values()] == [
+        "your Zotero library",
+        "an imported file",
+        "a program or an administrator",
+        "Crossref",
+        "arXiv",
+    ]
