@@ -25,7 +25,7 @@ from app.persistence.maintenance import Maintenance
 from app.persistence.new_task import NewTask
 from app.persistence.operator import Actor, Operator
 from app.persistence.queue import TaskQueue
-from app.persistence.reader_papers import PaperInput, ReaderPapers
+from app.persistence.reader_papers import OutdatedPaper, PaperInput, ReaderPapers
 from app.persistence.schema import Schema
 from app.persistence.task_stats import TaskCounts, TaskStats
 from app.persistence.tasks import TaskStateManager
@@ -34,6 +34,7 @@ from tests.support.tasks import DAY, LEASE
 
 TASK = UUID("00000000-0000-4000-8000-00000000000a")
 TICKS = 50
+OUTDATED = OutdatedPaper(paper_id=TASK, title="T", abstract="", text_hash="h")
 ARTICLE = Article(source="arxiv", external_id="1", kind=ArticleKind.PAPER, title="T")
 
 Owner = (
@@ -113,7 +114,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "worker_id": {"worker_id": TASK},
     "number": {"number": 1},
     "mark": {"mark": "2:"},
-    "vectors": {"vectors": {TASK: "2:AAAA"}},
+    "vectors": {"vectors": {OUTDATED: "2:AAAA"}},
     "ended": {"ended": {TaskKind.FETCH: TaskCounts()}},
 }
 

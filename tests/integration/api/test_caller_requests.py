@@ -163,11 +163,11 @@ OF_READERS = [
         Request(
             caller,
             f"DELETE /v1/readers/{ID}/papers/{OTHER}",
-            [[READER], [PAPER], []],
+            [[READER], [PAPER], None],
             [
                 first,
                 ("GET reader_papers", {"reader_id": f"eq.{ID}", "paper_id": f"eq.{OTHER}", "limit": "1"}),
-                ("DELETE reader_papers", {"reader_id": f"eq.{ID}", "paper_id": f"eq.{OTHER}"}),
+                ("remove_reader_paper", {"p_reader": ID, "p_paper": OTHER}),
             ],
             status=204,
         )
