@@ -1,7 +1,6 @@
 """All processes together respect arXiv's rate limit: real processes and the real stack, with a recording server."""
 
 import asyncio
-from itertools import pairwise
 
 import asyncpg
 
@@ -48,10 +47,11 @@ async def test_two_processes_share_the_request_interval(
     stack: Ready, database: asyncpg.Connection, serve: Serve
 ) -> None:
     watched = OverlapDetector(page(0, 2, 6))
-    server = await serve(watched)
+    server, begun = await serve(watched), asyncio.get_running_loop().time()
     assert await asyncio.gather(*(fetching(stack, server) for _ in range(2))) == ["2", "2"]
     assert len(server.seen_at) == 6
-    assert min(later - earlier for earlier, later in pairwise(server.seen_at)) > 0.9 * INTERVAL
+    # A loaded machine may see a request late, and so soon before the next one, but none early.
+    assert all(seen - begun > 0.9 * INTERVAL * before for before, seen in enumerate(server.seen_at))
     assert watched.most == 1
     assert await database.fetchval("select holder is null from public.rate_limits where name = 'arxiv'")
 
