@@ -14,6 +14,7 @@ from app.client.call import Call, Response
 from app.client.factory import open_supabase
 from app.client.transport import ErrorMappingTransport
 from app.models.tasks import Task
+from app.persistence.digests import StoredDigest
 from embedded.stack import Ready
 from tests.contract.write_scenarios import ONCE, SCENARIOS
 from tests.support.database_reset import database_reset
@@ -109,6 +110,6 @@ def test_a_digest_written_by_a_newer_worker_can_be_read() -> None:
         "updated_at": moment,
         "source_date": "2026-03-04",
     }
-    shown = DigestView.with_digest(Task.model_validate(row), digest).digest
+    shown = DigestView.with_digest(Task.model_validate(row), StoredDigest(digest=digest).read()).digest
     assert shown is not None
     assert shown.profile.name == "Ada"

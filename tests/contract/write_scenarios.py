@@ -226,7 +226,7 @@ async def archiving(client: AsyncClient, times: int) -> None:
         (day,) = await digests.list_days(TASK)
         assert (day.papers, day.news) == (1, 0)
         assert await digests.search(TASK, "graphs") == []
-        assert (await digests.for_day(TASK, day.local_day)).page == "<p>page</p>"
+        assert (await digests.for_day(TASK, day.local_day)).digest["keys"] == ["title:t"]
         assert await digests.newest_digest(TASK) is not None
         assert await digests.newest_items(TASK) == [], "a title alone does not identify an item"
         with pytest.raises(DigestNotFound):
