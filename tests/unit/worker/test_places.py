@@ -100,7 +100,7 @@ async def test_waiting_tasks_of_a_kind_use_no_slots_of_another() -> None:
     assert held.slots() == Slots(0, {CALLBACK: 0, DIGEST: 0})
 
 
-async def test_a_waiting_task_takes_the_place_of_its_own_kind() -> None:
+async def test_a_waiting_task_takes_a_place_of_the_same_kind() -> None:
     held = Held(10, {CALLBACK: 1, DIGEST: 2})
     held.claim(3)
     assert held.claim(1, DIGEST) == 2
