@@ -42,17 +42,19 @@ class Snooze(Exception):
 
 
 class Abort(Enum):
-    """Why a running task's coroutine is cancelled."""
+    """Why a claimed task is cancelled."""
 
     LEASE_LOST = auto()
     TIMEOUT = auto()
     CANCEL_REQUESTED = auto()
     SHUTDOWN = auto()
+    NO_PLACE = auto()
+    """It was claimed ahead, and no place became free in time."""
 
 
 @dataclass(slots=True)
 class Job:
-    """A task that the worker runs. `deadline` is in event loop time."""
+    """A task that the worker has claimed. `deadline` is in event loop time: of its start, and then of its end."""
 
     task: ClaimedTask
     deadline: float
@@ -62,6 +64,7 @@ class Job:
     """Whether it was logged that the task ignores its cancellation."""
     begun: bool = False
     running: "asyncio.Task[None] | None" = field(default=None, repr=False)
+    """None while it waits for a place."""
 
     def __str__(self) -> str:
         return f"{self.task.kind} {self.task.task_id}"
@@ -163,7 +166,7 @@ def _outcome_of_abort(job: Job, reason: Abort, handler: Handler, random: Random)
     match reason:
         case Abort.CANCEL_REQUESTED:
             return Cancelled()
-        case Abort.SHUTDOWN:
+        case Abort.SHUTDOWN | Abort.NO_PLACE:
             return Released()
         case Abort.TIMEOUT:
             error = f"not done within {handler.timeout.total_seconds():g} s"

@@ -1,7 +1,6 @@
 """The claim loop: one sync call at a time, up to `concurrency` tasks at once, all in one event loop."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,6 +15,7 @@ from app.persistence.queue import ClaimedTask, Progress, SyncResponse, TaskQueue
 from app.process.logs import bind_log_context
 from worker.attempt_spans import choose_perform
 from worker.job import Abort, Handlers, Job
+from worker.places import WAIT_LIMIT, Places
 from worker.sync_calls import Slots, Syncer
 from worker.watchdog import LoopHealth, Watchdog
 
@@ -81,6 +81,7 @@ class Worker:
         self._perform = choose_perform()
         # By lease, not by task: a worker may claim a task again that it has just lost.
         self._jobs: dict[Lease, Job] = {}
+        self._places = Places(limits.concurrency, limits.kind_slots)
         self._outcomes: dict[Lease, Outcome] = {}
         self._progress: dict[Lease, Progress] = {}
         self._progress_timer: asyncio.TimerHandle | None = None
@@ -94,7 +95,7 @@ class Worker:
     @property
     def running_tasks(self) -> int:
         """The number of running tasks."""
-        return len(self._jobs)
+        return self._places.running
 
     @property
     def calls(self) -> int:
@@ -103,7 +104,7 @@ class Worker:
 
     def health(self) -> LoopHealth:
         """Return the current state of the loop."""
-        return self._watchdog.health(len(self._jobs))
+        return self._watchdog.health(self.running_tasks)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then let tasks finish for the grace period, release the rest, and return.
@@ -137,7 +138,10 @@ class Worker:
             del self._outcomes[lease]
         self._handle_cancellations(response)
         for task in response.claimed:
-            self._start(task, now)
+            self._add(task, now)
+        self._start_waiting()
+        if self._stopping:
+            self._abort(self._waiting_jobs(), Abort.SHUTDOWN)
         for lease in response.unreadable:
             log.error("claimed task cannot be read", task_id=str(lease.task_id))
             self._outcomes[lease] = Failed(error="the worker cannot read the task's row", retry_in=None)
@@ -150,8 +154,9 @@ class Worker:
     async def _stop_when(self, stop: asyncio.Event, loop_timeout: asyncio.Timeout) -> None:
         """When `stop` is set, stop claiming; after the grace period, cancel running tasks and limit the last calls."""
         await stop.wait()
-        log.info("stopping", running_tasks=len(self._jobs), grace=self._limits.grace.total_seconds())
+        log.info("stopping", running_tasks=self.running_tasks, grace=self._limits.grace.total_seconds())
         self._stopping = True
+        self._abort(self._waiting_jobs(), Abort.SHUTDOWN)
         self._wake.set()
         await asyncio.sleep(self._limits.grace.total_seconds())
         self._abort(self._jobs.values(), Abort.SHUTDOWN)
@@ -182,12 +187,16 @@ class Worker:
             self._wake.set()
 
     async def _check_time_limits(self) -> None:
-        """Cancel tasks that exceed their time limit. One check of all tasks is cheaper than a timer for each."""
+        """Cancel tasks that exceed their time limit, and give back those that have waited too long for a place.
+
+        One check of all tasks is cheaper than a timer for each.
+        """
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(TIMEOUT_CHECK_INTERVAL)
             now = loop.time()
-            self._abort((job for job in self._jobs.values() if job.deadline < now), Abort.TIMEOUT)
+            for job in [job for job in self._jobs.values() if job.deadline < now]:
+                self._abort([job], Abort.NO_PLACE if job.running is None else Abort.TIMEOUT)
             self._log_stuck(now)
 
     def _log_stuck(self, now: float) -> None:
@@ -215,9 +224,7 @@ class Worker:
         """Return the free slots: in total, and of the kinds that have slots of their own."""
         if self._stopping:
             return Slots(0)
-        running_tasks = Counter(job.task.kind for job in self._jobs.values()) if self._limits.kind_slots else {}
-        free = {kind: max(0, slots - running_tasks.get(kind, 0)) for kind, slots in self._limits.kind_slots.items()}
-        return Slots(self._limits.concurrency - len(self._jobs), free)
+        return self._places.slots(self._jobs.values())
 
     def _handle_cancellations(self, response: SyncResponse) -> None:
         for rejected in response.rejected_outcomes:
@@ -239,25 +246,45 @@ class Worker:
     def _abort(self, jobs: Iterable[Job], reason: Abort) -> None:
         for job in list(jobs):
             job.cancel(reason)
+            if job.running is None:
+                self._start(job)  # its handler does not run: it ends with the outcome of its cancellation
 
-    def _start(self, task: ClaimedTask, now: float) -> None:
-        job = Job(task, now + self._handlers[task.kind].timeout.total_seconds(), self._queue_progress)
+    def _waiting_jobs(self) -> list[Job]:
+        """Return the tasks that were claimed ahead and wait for a place."""
+        return [job for job in self._jobs.values() if job.running is None]
+
+    def _add(self, task: ClaimedTask, now: float) -> None:
+        job = Job(task, now + WAIT_LIMIT, self._queue_progress)
         self._jobs[task.lease] = job
+        self._places.add(job)
+
+    def _start_waiting(self) -> None:
+        """Start waiting tasks while there are places."""
+        while (job := self._places.next_job()) is not None:
+            self._start(job)
+
+    def _start(self, job: Job) -> None:
+        self._places.enter(job)
+        now = asyncio.get_running_loop().time()
+        job.deadline = now + self._handlers[job.task.kind].timeout.total_seconds()
         # The log uses the name if the handler ignores its cancellation.
         job.running = asyncio.create_task(self._work(job, now), name=str(job))
 
     async def _work(self, job: Job, started: float) -> None:
-        """Run one task from its claim to its outcome. Never raises: an error becomes the outcome."""
+        """Run one task from its start to its outcome. Never raises: an error becomes the outcome."""
         bind_log_context(job.log_fields)
         try:
             outcome = await self._perform(job, self._handlers[job.task.kind], self._random)
         finally:
             del self._jobs[job.task.lease]
+            seconds = asyncio.get_running_loop().time() - started
+            self._places.leave(job, seconds)
         if outcome is not None:
             self._outcomes[job.task.lease] = outcome
         self._wake.set()
+        self._start_waiting()
         if outcome is not None:
-            self._on_outcome(job.task, outcome, asyncio.get_running_loop().time() - started)
+            self._on_outcome(job.task, outcome, seconds)
 
     def _next_wait(self, response: SyncResponse, *, busy: bool) -> float:
         """Return the seconds until the next call: short after work, longer while idle, in time for leases."""

@@ -144,12 +144,12 @@ begin
                run_at = case
                    when j.outcome in ('failed', 'snoozed') and not j.awaited_ended
                        then p_now + make_interval(secs => coalesce(j.delay_seconds, 0))
+                   when j.outcome = 'released' then q.run_at  -- it keeps its place in the queue
                    else p_now
                end,
                error = coalesce(j.error, q.error),
                message = case when j.outcome = 'snoozed' then j.error end,
-               progress = 0,
-               updated_at = p_now
+               progress = 0, updated_at = p_now
           from judged j
          where q.task_id = j.task_id and j.next <> 'cancelled'
     ),

@@ -86,6 +86,14 @@ async def test_a_release_or_snooze_uses_no_attempt(outcome: Outcome, client: Asy
             )
 
 
+async def test_a_released_task_keeps_its_place_in_the_queue(client: AsyncClient) -> None:
+    first, _second = await create(client), await create(client)
+    worker = Claimer(client)
+    claimed_task = await worker.claim_one()
+    assert await worker.finish(claimed_task, Released()) == "applied"
+    assert [claimed_task.task_id, (await worker.claim_one()).task_id] == [first.task_id] * 2
+
+
 async def test_retries_end_at_max_attempts_with_the_error(client: AsyncClient) -> None:
     task = await create(client, max_attempts=3)
     worker = Claimer(client)

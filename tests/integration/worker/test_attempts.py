@@ -185,4 +185,4 @@ async def test_tasks_unfinished_after_the_grace_period_are_released(
     assert handler.cancelled.is_set()
     left = await database.fetchrow("select attempt, worker_id from public.queue where task_id = $1", task.task_id)
     assert tuple(left) == (0, None)
-    assert await wait_left(database, task.task_id) == timedelta(0)
+    assert await wait_left(database, task.task_id) <= timedelta(0)
