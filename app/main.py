@@ -26,6 +26,7 @@ from app.api import (
 from app.api import metrics as metrics_route
 from app.api.auth import KEY_HEADER, RequireKey
 from app.api.connection import ON_STOP
+from app.api.digest_pages import DigestPages
 from app.api.middleware import BodyLimit, RequestContext
 from app.api.openapi import DESCRIPTION, TAGS, describe
 from app.api.problems import install_problem_handlers
@@ -103,6 +104,7 @@ def create_app(
         telemetry=NO_TELEMETRY,
     )
     app.state.metrics = metrics
+    app.state.digest_pages = DigestPages()
     install_problem_handlers(app, error_page())
     app.include_router(health.router)
     tasks = (digests, fetches, callbacks, imports, listings)

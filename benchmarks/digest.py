@@ -36,7 +36,7 @@ SLOTS = {"CONCURRENCY": str(AT_ONCE + 4), "CALLBACK_SLOTS": "1"}
 INTERESTS = ("graph neural networks", "robustness", "protein structure", "reasoning", "diffusion models", "privacy")
 DONE = """
     select (select count(*) from public.digests) as digests,
-           (select sum(length(digest::text) + length(page)) from public.digests) as bytes,
+           (select sum(length(digest::text)) from public.digests) as bytes,
            extract(epoch from max(finished_at) - min(started_at)) as seconds
       from public.tasks"""
 CALLS = re.compile(r'broadsheet_supabase_calls_total\{outcome="[^"]*"\} (\S+)')
@@ -112,7 +112,7 @@ async def measure() -> dict[str, float]:
         "gateway_cpu_ms": others.gateway / DIGESTS * 1e3,
         "postgres_cpu_ms": others.postgres / DIGESTS * 1e3,
         "calls": calls / DIGESTS,
-        "document_and_page_kb": done["bytes"] / DIGESTS / 1e3,
+        "document_kb": done["bytes"] / DIGESTS / 1e3,
         "worker_memory_mb": memory,
     }
 

@@ -27,7 +27,6 @@ from supabase import AsyncClient
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.digest.analysis import ExtractiveAnalyst
-from app.digest.rendering import DigestRenderer
 from app.digest.scheduled import ScheduledDigests
 from app.digest.service import DigestService
 from app.models.tasks import TaskKind
@@ -51,9 +50,9 @@ LIMIT: Final = timedelta(minutes=5)
 
 def handler_of(client: AsyncClient) -> Handler:
     """The handler of digests without a model."""
-    services, renderer, analyst = Services.build(client), DigestRenderer(), ExtractiveAnalyst()
-    scheduled = ScheduledDigests(services.items, services.tasks, analyst, renderer)
-    return Handler(DigestHandler(DigestService(services.editions, services.tasks, analyst, renderer), scheduled), LIMIT)
+    services, analyst = Services.build(client), ExtractiveAnalyst()
+    scheduled = ScheduledDigests(services.items, services.tasks, analyst)
+    return Handler(DigestHandler(DigestService(services.editions, services.tasks, analyst), scheduled), LIMIT)
 
 
 async def write(handler: Handler, new: NewTask) -> None:

@@ -9,7 +9,6 @@ import json
 import os
 import select
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -40,14 +39,8 @@ class Emulator:
         folder.chmod(0o755)  # PostgreSQL's user enters it
         serve = ["-m", "embedded", "serve", "--data", str(folder / "data"), "--port", "0"]
         migrations = ["--migrations", str(copy.folder / "supabase" / "migrations")]
-        self._process = subprocess.Popen(
-            [sys.executable, *serve, *migrations, "--no-durable", "--jwt-secret", JWT_SECRET],
-            cwd=copy.folder,
-            env=copy.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        command = [*serve, *migrations, "--no-durable", "--jwt-secret", JWT_SECRET]
+        self._process = copy.start(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert self._process.stdout is not None  # noqa: S101  (it is a pipe)
         self.ready = self._process.stdout.readline().decode()
         self._database_url: str = json.loads(self.ready)["database_url"]
@@ -148,15 +141,8 @@ class LiveCopy(Copy):
         return os.read(process.stdout.fileno(), 100).decode().strip() if ready else ""
 
     def _started_pytest(self) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "scripts.warm_pytest", str(self.folder / OUTPUT), *self._tests],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        command = ["-m", "scripts.warm_pytest", str(self.folder / OUTPUT), *self._tests]
+        return self.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     def _running_emulator(self) -> Emulator:
         if self._emulator is None:

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -47,6 +49,10 @@ Injection = Callable[[], AbstractContextManager[None]]
 Run = tuple[Sequence[str], Injection]
 
 
+class Closed(Exception):
+    """The run ends, so that this copy starts no more processes."""
+
+
 class Copy:
     """A copy of the tree, for one fault at a time and the tests that should detect it."""
 
@@ -55,6 +61,9 @@ class Copy:
         self._unstable: list[str] = []
         self._times = itertools.count(1_000_000_000)
         self._process: subprocess.Popen[bytes] | None = None
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._is_closed = False
+        self._starting = threading.Lock()
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         for name in subprocess.check_output(listed, cwd=ROOT, text=True).split("\0"):
             if (ROOT / name).is_file():
@@ -113,6 +122,26 @@ class Copy:
         with self.injected(mutant):
             return self._status(["mypy", *CHECKED], TYPE_CHECK) == 0
 
+    def start(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
+        """Start a program of Python in this folder, in a session without others. Raises `Closed`."""
+        with self._starting:
+            if self._is_closed:
+                raise Closed
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                [sys.executable, *command], cwd=self.folder, env=self.environment, start_new_session=True, **options
+            )
+            self._started = [*(each for each in self._started if each.poll() is None), process]
+            return process
+
+    def close(self) -> None:
+        """End all processes, also those that a thread is about to start."""
+        with self._starting:
+            self._is_closed = True
+        self.stop()
+        for process in self._started:
+            if process.poll() is None:
+                kill_group(process)
+
     def stop(self) -> None:
         """Kill the running tests and the processes that they started."""
         if self._process is not None:
@@ -144,14 +173,7 @@ class Copy:
     def _status(self, module: Sequence[str], seconds: float) -> int | None:
         """Run a module as a program, and return its exit status, or None if it does not end in time."""
         with (self.folder / OUTPUT).open("wb") as output:
-            self._process = process = subprocess.Popen(
-                [sys.executable, "-m", *module],
-                cwd=self.folder,
-                env=self.environment,
-                stdout=output,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            self._process = process = self.start(["-m", *module], stdout=output, stderr=subprocess.DEVNULL)
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -186,4 +208,4 @@ def copies(count: int, make: Callable[[Path], Copy]) -> Iterator["SimpleQueue[Co
             yield free
         finally:
             for copy in every:
-                copy.stop()
+                copy.close()

@@ -7,6 +7,7 @@ import signal
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,17 @@ from app.config import ApiSettings, SupabaseSettings, WorkerSettings
 from app.process.gc_freeze import freeze_loaded_objects
 from embedded.stack import Ready
 from tests.support.database_reset import DatabaseCleaner
+from tests.support.fixture_types import StartStack
 from tests.support.forks import end_zygote
 from tests.support.logs import restored_logs
+from tests.support.prepared_data import prepare
 from tests.support.processes import kill_what_is_left
 from tests.support.running_stack import running_emulator
 from tests.support.stack_process import StackProcess, settings_for
+from tests.support.tasks import JWT_SECRET
 
 ROOT = Path(__file__).parents[1]
+SHARED = pytest.StashKey[str]()
 
 # No test fails because the machine is slow, and a test gets the same examples in each run.
 settings.register_profile(
@@ -47,6 +52,20 @@ def pytest_configure() -> None:
     """A shell script starts background programs with SIGINT ignored, and tests that interrupt theirs would wait."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell each process of a parallel run the folder that all of them share."""
+    if (shared := node.config.stash.get(SHARED, None)) is None:
+        node.config.stash[SHARED] = shared = tempfile.mkdtemp(prefix="broadsheet-tests-")
+    node.workerinput["shared_folder"] = shared
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove this folder at the end; a process of an interrupted run may still write to it."""
+    if (shared := config.stash.get(SHARED, None)) is not None:
+        shutil.rmtree(shared, ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -132,13 +151,33 @@ def stack_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def stack(stack_folder: Path) -> Iterator[Ready]:
-    """The emulator with the project's schema, in its own process, for the whole run."""
-    if (emulator := running_emulator()) is not None:
-        yield emulator
-        return
-    with StackProcess(stack_folder / "stack", ROOT / "supabase" / "migrations").running() as ready:
-        yield ready
+def start_stack(stack_folder: Path, pytestconfig: pytest.Config) -> Iterator[StartStack]:
+    """Start an emulator with the project's schema on a PostgreSQL version, in its own process, for the whole run."""
+    shared = getattr(pytestconfig, "workerinput", {}).get("shared_folder")
+    with ExitStack() as started:
+
+        def start(version: str, binaries: Path | None = None) -> Ready:
+            arguments = ("--jwt-secret", JWT_SECRET)
+            emulator = StackProcess(
+                stack_folder / version, ROOT / "supabase/migrations", binaries=binaries, arguments=arguments
+            )
+            if shared is not None:
+                prepare(emulator, Path(shared) / version)
+            return started.enter_context(emulator.running())
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def stack_of_bundled(start_stack: StartStack) -> Ready:
+    """The emulator on the bundled PostgreSQL, or the one that RUNNING_EMULATOR describes."""
+    return running_emulator() or start_stack("bundled")
+
+
+@pytest.fixture(scope="session")
+def stack(stack_of_bundled: Ready) -> Ready:
+    """The emulator on which tests run."""
+    return stack_of_bundled
 
 
 @pytest.fixture(scope="session")

@@ -153,7 +153,7 @@ class RunSummary:
 
 
 def _facts(kind: TaskKind, outcome: Completed) -> dict[str, Any]:
-    """Return the small part of a result that the summary needs: a digest's page is large."""
+    """Return the small part of a result that the summary needs: a digest is large."""
     wanted = {
         TaskKind.FETCH: ("counts", "errors"),
         TaskKind.DIGEST: ("items",),

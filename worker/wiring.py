@@ -83,14 +83,13 @@ async def open_components(
         sources = [arxiv, *build_other_sources(fetcher, settings, services.rate_limits)]
         fetches = FetchService(services.editions, services.breakers, sources)
         analyst = build_analyst(http, services, settings)
-        renderer = DigestRenderer()
         waits = waits or PermanentWaits(timedelta(hours=settings.digest_max_wait_hours))
         digests = DigestHandler(
-            DigestService(services.editions, services.tasks, analyst, renderer),
-            ScheduledDigests(services.items, services.tasks, analyst, renderer, waits),
+            DigestService(services.editions, services.tasks, analyst),
+            ScheduledDigests(services.items, services.tasks, analyst, waits),
         )
         callbacks = CallbackHandler(_callback_sender(http, settings))
-        deliveries = await opened.enter_async_context(_deliveries(http, services, settings, renderer))
+        deliveries = await opened.enter_async_context(_deliveries(http, services, settings))
         caller_slots = max(1, fetch_slots(settings) // 2)
         fetching = FetchHandler(fetches, services.tasks, caller_slots=caller_slots)
         crossref = Crossref(
@@ -230,7 +229,7 @@ def _callback_sender(http: ExternalClient, settings: WorkerSettings) -> Callback
 
 @asynccontextmanager
 async def _deliveries(
-    http: ExternalClient, services: Services, settings: WorkerSettings, renderer: DigestRenderer
+    http: ExternalClient, services: Services, settings: WorkerSettings
 ) -> AsyncIterator[DeliveryHandler | None]:
     """Open the delivery handler; None without MAIL_URL. With MAIL_URL, the settings require MAIL_FROM."""
     if settings.mail_url is None or settings.mail_from is None:
@@ -243,5 +242,5 @@ async def _deliveries(
     url = parse_mail_url(settings.mail_url.get_secret_value())
     async with open_mail_sender(url, http, limits) as sender:
         yield DeliveryHandler(
-            services.deliveries, MailWriter(Mailbox.parse(settings.mail_from), links, renderer), sender
+            services.deliveries, MailWriter(Mailbox.parse(settings.mail_from), links, DigestRenderer()), sender
         )

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse
 
 from app.api.auth import CallerOf
+from app.api.digest_pages import DigestPagesOf
 from app.api.models import BatchRequest, BatchView, DigestRequest, DigestView, TaskView
 from app.api.tasks import (
     BODY_ERRORS,
@@ -26,12 +27,6 @@ from app.api.tasks import (
 from app.api.waiting import EVENT_RESPONSES, EndWaiterOf, HubOf, LastEventId, task_events
 from app.models.tasks import TaskKind, TaskStatus
 
-PAGE_HEADERS = {
-    # The page has inline styles and no scripts: content that escaped sanitizing could not run.
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-popups",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 HTML_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The page"}
 }
@@ -64,7 +59,7 @@ async def get_digest(
     task = await waiter.wait_for_end(await read_task(services, caller, TaskKind.DIGEST, task_id))
     set_task_headers(response, task)
     with_result = include == "result" and task.status is TaskStatus.COMPLETED
-    return DigestView.with_digest(task, (await finished_digest(services, task)).digest if with_result else None)
+    return DigestView.with_digest(task, (await finished_digest(services, task)).read() if with_result else None)
 
 
 @router.get("/{task_id}/events", response_class=Response, responses=NOT_FOUND | EVENT_RESPONSES)
@@ -76,10 +71,10 @@ async def watch_digest(
 
 
 @router.get("/{task_id}/html", response_class=HTMLResponse, responses=NOT_FOUND | CONFLICT | HTML_RESPONSE)
-async def get_digest_page(task_id: UUID, services: ServicesOf, caller: CallerOf) -> HTMLResponse:
+async def get_digest_page(task_id: UUID, services: ServicesOf, caller: CallerOf, pages: DigestPagesOf) -> HTMLResponse:
     """Get the completed digest as an HTML page for a browser or a mail."""
     task = await read_task(services, caller, TaskKind.DIGEST, task_id)
-    return HTMLResponse((await finished_digest(services, task)).page, headers=PAGE_HEADERS)
+    return await pages.response(await finished_digest(services, task))
 
 
 @router.post("/{task_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND)

@@ -151,9 +151,9 @@ class DigestView(TaskView):
     digest: Digest | None = None
 
     @classmethod
-    def with_digest(cls, task: Task, digest: dict[str, Any] | None) -> Self:
+    def with_digest(cls, task: Task, digest: Digest | None) -> Self:
         """Build the view of `task`, with its digest if one was read."""
-        return cls.of(task, digest=Digest.model_validate(digest) if digest else None)
+        return cls.of(task, digest=digest)
 
 
 class BatchView(BaseModel):

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from app.digest.analysis import Analyst
 from app.digest.introduction import introduction_since
-from app.digest.rendering import DigestRenderer
 from app.digest.writing import DigestWriter, Material
 from app.models.articles import EditionStatus
 from app.models.digests import Digest
@@ -83,19 +82,18 @@ class ScheduledDigests:
         items: Items,
         tasks: TaskStateManager,
         analyst: Analyst,
-        renderer: DigestRenderer,
         waits: SourceWaits | None = None,
     ) -> None:
         self._items = items
         self._tasks = tasks
         self._waits = waits or PermanentWaits()
         self._index_cache = ItemIndexCache(items)
-        self._writer = DigestWriter(analyst, renderer)
+        self._writer = DigestWriter(analyst)
 
     async def write(
         self, due: ScheduledDigest, profile: Profile, settings: RankingSettings, report: ReportProgress
-    ) -> tuple[Digest, str]:
-        """Write the digest of one of the reader's days, which may be empty. Returns the digest and its page.
+    ) -> Digest:
+        """Write the digest of one of the reader's days, which may be empty.
 
         Raises `SupabaseError`, and `FetchRunning` while it waits for sources, as `SourceWaits` defines: while no source
         was read for the day, at most for the rest of the reader's day. Raises `NoSourceRead` if that wait is over

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from app.digest.analysis import Analyst
 from app.digest.introduction import introduction
-from app.digest.rendering import DigestRenderer
 from app.digest.writing import DigestWriter, Material
 from app.errors import EditionNotFound, FetchLimitReached, PermanentError
 from app.models.articles import Edition, EditionStatus
@@ -39,12 +38,12 @@ class EditionPending(Exception):
 class DigestService:
     """Writes digests from stored editions, and fetches missing editions first."""
 
-    def __init__(self, daily: Editions, tasks: TaskStateManager, analyst: Analyst, renderer: DigestRenderer) -> None:
+    def __init__(self, daily: Editions, tasks: TaskStateManager, analyst: Analyst) -> None:
         self._daily = daily
         self._index_cache = EditionIndexCache(daily)
         self._tasks = tasks
         self._fresh: dict[date, tuple[datetime, float]] = {}
-        self._writer = DigestWriter(analyst, renderer)
+        self._writer = DigestWriter(analyst)
 
     async def write(
         self,
@@ -56,8 +55,8 @@ class DigestService:
         papers: Sequence[RatedPaper] = (),
         *,
         waited: timedelta = timedelta(0),
-    ) -> tuple[Digest, str]:
-        """Write the digest of a task for the profile and the rated `papers`. Returns the digest and its page.
+    ) -> Digest:
+        """Write the digest of a task for the profile and the rated `papers`.
 
         Raises `EditionPending` while the day is fetched; if an incomplete edition exists, for at most ten minutes since
         the task started (`waited`). Raises `PermanentError` if the fetch failed and there is no edition, and

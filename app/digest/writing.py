@@ -1,11 +1,10 @@
-"""The path of a digest from top to bottom: rank the articles, analyse the best ones, compose the digest, render it."""
+"""The path of a digest from top to bottom: rank the articles, analyse the best ones, compose the digest."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 from app.digest.analysis import Analyst
-from app.digest.rendering import DigestRenderer
 from app.models.articles import Article, EditionStatus
 from app.models.digests import Digest
 from app.models.profiles import Profile, RatedPaper
@@ -35,22 +34,20 @@ class Material:
 class DigestWriter:
     """Writes digests of any material."""
 
-    def __init__(self, analyst: Analyst, renderer: DigestRenderer) -> None:
+    def __init__(self, analyst: Analyst) -> None:
         self._analyst = analyst
-        self._renderer = renderer
 
     async def write(
         self, material: Material, profile: Profile, settings: RankingSettings, report: ReportProgress
-    ) -> tuple[Digest, str]:
-        """Return the digest for the profile, and its page."""
+    ) -> Digest:
+        """Return the digest for the profile."""
         await report(f"ranking {len(material.index.articles):,} articles", 0.2)
         analysis = self._analyst.begin(profile)
         ranking = await rank(material.index, profile, settings, material.papers, analysis.reorder, material.shown)
         chosen = [*ranking.papers, *ranking.news]
         await report(f"analysing {len(chosen)} articles", 0.4)
         analysed = await analysis.analyse(chosen)
-        await report("laying out the page", 0.95)
-        digest = Digest(
+        return Digest(
             source_date=material.source_date,
             profile=profile,
             introduction=material.introduce(ranking),
@@ -62,4 +59,3 @@ class DigestWriter:
             usage=analysed.usage,
             keys=material.keys_of(ranked.article for ranked in chosen),
         )
-        return digest, await self._renderer.render(digest)

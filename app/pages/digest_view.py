@@ -6,13 +6,10 @@ from datetime import date
 from typing import Final
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
 from app.links import InvalidLink
 from app.mail.item_links import item_name
 from app.models.digests import Digest, DigestItem
 from app.models.item_keys import item_keys
-from app.persistence.errors import parsed
 from app.persistence.reader_papers import Feedback, FeedbackChange
 from app.ranking.reader_paper import paper_of
 from app.services import Services
@@ -25,8 +22,6 @@ FEEDBACK_ACTIONS: Final[Mapping[str, FeedbackChange]] = {
     "unsave": {"saved": False},
 }
 """The feedback that each button sets. Pressing a button again changes nothing."""
-
-_DIGEST: Final = TypeAdapter(Digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +52,7 @@ class DigestView:
 
 async def read_digest(services: Services, reader_id: UUID, day: date) -> DigestView:
     """Read the digest of a reader's day. Raises `DigestNotFound`, `SupabaseError`."""
-    stored = await services.digests.for_day(reader_id, day)
-    digest = parsed(_DIGEST, stored.digest)
+    digest = (await services.digests.for_day(reader_id, day)).read()
     items = (*digest.papers, *digest.news)
     feedback = await services.reader_papers.feedback_on(reader_id, [item_keys(item.article) for item in items])
     views = tuple(_item_views(items, feedback))

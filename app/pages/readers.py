@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
-from app.api.digests import PAGE_HEADERS
+from app.api.digest_pages import DigestPagesOf
 from app.api.tasks import ServicesOf
 from app.errors import InvalidReader
 from app.links import InvalidLink, Link
@@ -80,12 +80,14 @@ def readers_router(pages: PageRenderer) -> APIRouter:
 def _page_route(router: APIRouter) -> None:
     @router.get("/page/{token}")
     async def show_page(
-        link: Annotated[Link, Depends(link_of("page", max_age=MAX_LINK_AGE))], services: ServicesOf
+        link: Annotated[Link, Depends(link_of("page", max_age=MAX_LINK_AGE))],
+        services: ServicesOf,
+        digest_pages: DigestPagesOf,
     ) -> HTMLResponse:
         if link.day is None:
             raise InvalidLink
         digest = await services.digests.for_day(link.reader_id, link.day)
-        return HTMLResponse(digest.page, headers=PAGE_HEADERS | {"Cache-Control": "no-store"})
+        return await digest_pages.response(digest, cacheable=False)
 
 
 def _status_routes(router: APIRouter, pages: PageRenderer) -> None:

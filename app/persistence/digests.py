@@ -1,4 +1,4 @@
-"""Stored digests: the document and its HTML page, separate from the task that wrote them."""
+"""Stored digests, separate from the tasks that wrote them."""
 
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -6,12 +6,13 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app.errors import DigestNotFound
 from app.models.articles import ArticleKind
-from app.models.digests import DigestItem
+from app.models.digests import Digest, DigestItem
 from app.models.values import Frozen
+from app.persistence.errors import parsed
 from app.persistence.json_values import clean_text
 from app.persistence.repository import Repository
 
@@ -20,13 +21,17 @@ log = structlog.get_logger(__name__)
 MAX_QUERY = 200
 """Characters of a search query that are used."""
 MAX_LISTED = 500
+_DIGEST = TypeAdapter(Digest)
 
 
 class StoredDigest(BaseModel):
-    """A digest as JSON (`app.models.Digest`), and its rendered HTML page."""
+    """A digest as JSON (`app.models.Digest`), as the version of the code that wrote it defined it."""
 
     digest: dict[str, Any]
-    page: str
+
+    def read(self) -> Digest:
+        """Return the digest. Raises `UnreadableResponse` if this version of the code cannot read the document."""
+        return parsed(_DIGEST, self.digest)
 
 
 class DigestDay(Frozen):
@@ -70,7 +75,7 @@ class Digests(Repository):
 
     async def get(self, task_id: UUID) -> StoredDigest:
         """Read the digest of a task. Raises `DigestNotFound`, `SupabaseError`."""
-        query = self._client.table("digests").select("digest,page").eq("task_id", str(task_id))
+        query = self._client.table("digests").select("digest").eq("task_id", str(task_id))
         missing = DigestNotFound(
             f"There is no digest of task {task_id}: the task has not completed, or the digest was removed."
         )
@@ -78,7 +83,7 @@ class Digests(Repository):
 
     async def for_day(self, reader_id: UUID, local_day: date) -> StoredDigest:
         """Read a reader's digest of a day. Raises `DigestNotFound`, `SupabaseError`."""
-        query = self._client.table("digests").select("digest,page").eq("reader_id", str(reader_id))
+        query = self._client.table("digests").select("digest").eq("reader_id", str(reader_id))
         query = query.eq("local_day", local_day.isoformat())
         missing = DigestNotFound(f"There is no digest of {local_day} for reader {reader_id}: it was removed.")
         return await self._one(query, f"read the digest of reader {reader_id}", StoredDigest, missing)

@@ -6,7 +6,7 @@ from typing import Any
 from app.errors import PermanentError
 
 MAX_RESULT_BYTES = 2_000_000
-"""A digest with its page has about 200 kB; ten times that is an error."""
+"""The longest digests have about 200 kB; ten times that is an error."""
 
 MAX_DEPTH, MAX_VALUES, MAX_BITS = 100, 50_000, 256
 """Limits of a value: nesting levels, parts, and bits of an integer. A digest has six levels and some hundred parts."""

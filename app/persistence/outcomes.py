@@ -21,7 +21,7 @@ MAX_TEXT = 2000
 class Completed:
     """The task is done. If the result is not a JSON object, or is too large, the task fails instead.
 
-    `digest` is the output of a digest task: `{"digest": ..., "page": ...}`, stored separately from the result.
+    `digest` is the output of a digest task: `app.models.Digest` as JSON, stored separately from the result.
     """
 
     result: Mapping[str, Any]

@@ -10,13 +10,12 @@ from pathlib import Path
 import asyncpg
 import uvloop
 
-from embedded.commands.child_processes import ROOT
-from embedded.commands.terminal import port
+from embedded.commands.ports import port
 from embedded.loopback import free_or_other
 from embedded.postgres.programs import PostgresError
 from embedded.postgrest.limits import GatewayLimits
 from embedded.stack import Stack, StackOptions
-from scripts.migrate import MIGRATIONS, MigrationError
+from scripts.migrate import MIGRATIONS, ROOT, MigrationError
 
 PORT = 54321
 """The default port; `supabase start` uses it too."""

@@ -9,8 +9,6 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.text import Text
 
-MAX_PORT = 65_535
-
 
 class Terminal(Console):
     """Prints text unchanged: names, titles and errors may contain markup or emoji codes of the library.
@@ -46,15 +44,6 @@ class MakeParser(argparse.ArgumentParser):
         """Exit with status 2 and one line."""
         text = re.sub(r"argument --([a-z-]+)", lambda found: found[1].upper().replace("-", "_"), message)
         self.exit(2, f"{self.prog}: {text}\n")
-
-
-def port(text: str) -> int:
-    """Read a port. Raises `argparse.ArgumentTypeError`."""
-    if not text.isdecimal() or int(text) > MAX_PORT:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a port: use a number from 0 to {MAX_PORT}, 0 for a free port"
-        )
-    return int(text)
 
 
 def day(text: str) -> date:

@@ -14,9 +14,10 @@ from embedded.commands.child_processes import ROOT, until_one_ends
 from embedded.commands.demo_reader import demo_reader
 from embedded.commands.digest import FAILURES
 from embedded.commands.local_service import LOCAL, LocalService, local_service, sources_reachable
+from embedded.commands.ports import port
 from embedded.commands.profiles import read_profile
 from embedded.commands.stopping import run_until_signal
-from embedded.commands.terminal import MakeParser, Terminal, port
+from embedded.commands.terminal import MakeParser, Terminal
 from embedded.loopback import PortTaken, free_or_other, free_port, listen
 from embedded.parent_death import end_with
 

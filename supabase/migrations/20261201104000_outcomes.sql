@@ -41,10 +41,9 @@ begin
 end
 $$;
 
--- Ends completed tasks: [{task_id, lease_token, result, digest: {digest, page}}]. An outcome applies only if the worker holds the
--- task under the token; returns rejected_outcomes() of the others. The caller holds the locks of public.lock_queue_rows(). Digests
--- are inserted in the order of their readers, because each insert writes rows of its reader and two calls may have digests of
--- the same two readers.
+-- Ends completed tasks: [{task_id, lease_token, result, digest}]. An outcome applies only if the worker holds the task under the
+-- token; returns rejected_outcomes() of the others. The caller holds the locks of public.lock_queue_rows(). Digests are inserted in
+-- the order of their readers, because each insert writes rows of its reader and two calls may have digests of the same two readers.
 create function public.complete_tasks(p_worker uuid, p_completed jsonb, p_now timestamptz) returns jsonb
 language plpgsql security invoker
 set search_path = '' set enable_indexscan = off set enable_indexonlyscan = off set enable_bitmapscan = on as $$
@@ -66,8 +65,8 @@ begin
         returning t.task_id, t.owner, t.source_date, t.reader_id, t.local_day, g.digest
     ),
     inserted as (
-        insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page)
-        select task_id, owner, source_date, reader_id, local_day, digest -> 'digest', digest ->> 'page'
+        insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest)
+        select task_id, owner, source_date, reader_id, local_day, digest
           from recorded where digest is not null
          order by reader_id, local_day, task_id
         on conflict do nothing

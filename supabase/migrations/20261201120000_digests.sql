@@ -1,4 +1,5 @@
--- Digests, apart from their tasks, whose results stay small; and the archive, which readers search.
+-- Digests, apart from their tasks, whose results stay small; and the archive, which readers search. A digest's page is not stored:
+-- the API renders it from the document when somebody opens it.
 
 create table public.digests (
     task_id     uuid        primary key,
@@ -7,7 +8,6 @@ create table public.digests (
     reader_id   uuid,                                   -- set, with local_day, if the reader's schedule created it
     local_day   date,
     digest      jsonb       not null,
-    page        text        not null,
     created_at  timestamptz not null default now(),
     -- For listings, of scheduled digests only:
     papers      integer,                                -- number of papers

@@ -43,7 +43,7 @@ language sql stable security invoker set search_path = '' as $$
      where doubt.why is not null
 $$;
 
--- Returns everything that a mail contains. The page for browsers is not part of it: a mail's page has the reader's links.
+-- Returns everything that a mail contains.
 create function public.mail_parts(p_delivery public.deliveries) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select p_delivery.envelope || jsonb_build_object(

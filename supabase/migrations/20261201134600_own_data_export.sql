@@ -25,7 +25,7 @@ language sql stable security invoker set search_path = '' as $$
              order by p.paper_id limit p_limit) l
 $$;
 
--- Returns the reader's digests with their pages and what the search has of them.
+-- Returns the reader's digests and what the search has of them.
 create function public.own_digests(p_reader uuid, p_after text, p_limit integer) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select coalesce(jsonb_agg(

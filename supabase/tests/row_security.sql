@@ -34,9 +34,9 @@ select set_eq(
 insert into public.readers (reader_id, user_id, external_id, name, email) values
     ('00000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-0000000000aa', 'tap-a', 'Ada', 'ada@example.invalid'),
     ('00000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-0000000000bb', 'tap-b', 'Ben', 'ben@example.invalid');
-insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page) values
-    ('00000000-0000-4000-8000-0000000000da', 'default', '2026-01-05', '00000000-0000-4000-8000-00000000000a', '2026-01-06', '{}', 'a'),
-    ('00000000-0000-4000-8000-0000000000db', 'default', '2026-01-05', '00000000-0000-4000-8000-00000000000b', '2026-01-06', '{}', 'b');
+insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest) values
+    ('00000000-0000-4000-8000-0000000000da', 'default', '2026-01-05', '00000000-0000-4000-8000-00000000000a', '2026-01-06', '{"introduction": "a"}'),
+    ('00000000-0000-4000-8000-0000000000db', 'default', '2026-01-05', '00000000-0000-4000-8000-00000000000b', '2026-01-06', '{"introduction": "b"}');
 
 set local role anon;
 select throws_ok(format('select from public.%I', relname), '42501', null, 'anon cannot read ' || relname)
@@ -51,7 +51,7 @@ select is_empty('select from public.reader_papers', 'without a sign-in, no paper
 
 select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-0000000000aa", "role": "authenticated"}', true);
 select results_eq('select external_id from public.readers', array['tap-a'], 'users see their own reader');
-select results_eq('select page from public.digests', array['a'], 'users see their own digests');
+select results_eq($$ select digest ->> 'introduction' from public.digests $$, array['a'], 'users see their own digests');
 select lives_ok(
     $$ update public.readers set profile = '{"interests": ["soil"]}' where external_id like 'tap-%' $$,
     'users change their profile');

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import cache
 from pathlib import Path
 from zlib import crc32
@@ -19,15 +19,15 @@ from tests.contract.callers import callers_of
 from tests.contract.mornings import TITLES, Mornings
 from tests.contract.versions import DIFFERING
 from tests.contract.world import World
+from tests.support.fixture_types import StartStack
 from tests.support.items import copy, save
 from tests.support.logs import log_plain_tracebacks
 from tests.support.mailer import Mailer
 from tests.support.running_stack import running_emulator, running_stack
 from tests.support.schedule import Clock, add_reader, enqueued, write_digests
-from tests.support.stack_process import StackProcess, settings_for
-from tests.support.tasks import JWT_SECRET, LosingTransport
+from tests.support.stack_process import settings_for
+from tests.support.tasks import LosingTransport
 
-ROOT = Path(__file__).parents[2]
 BUNDLED, OLDEST = "bundled", "15"
 WANTED = os.environ.get("POSTGRESQL", "turns")
 """`turns`: every other test uses 15, if installed; `bundled` or `15`: all use this one; `all`: `DIFFERING` use both."""
@@ -90,21 +90,9 @@ def stack(request: pytest.FixtureRequest) -> Ready:
 
 
 @pytest.fixture(scope="session")
-def stack_of_bundled(stack_folder: Path) -> Iterator[Ready]:
-    """The emulator on the bundled PostgreSQL, for the whole run."""
-    with _emulator(stack_folder / "contract-bundled", None).running() as ready:
-        yield ready
-
-
-@pytest.fixture(scope="session")
-def stack_of_15(stack_folder: Path) -> Iterator[Ready]:
+def stack_of_15(start_stack: StartStack) -> Ready:
     """The emulator on version 15, for the whole run."""
-    with _emulator(stack_folder / "contract-15", _binaries_of_15()).running() as ready:
-        yield ready
-
-
-def _emulator(folder: Path, binaries: Path | None) -> StackProcess:
-    return StackProcess(folder, ROOT / "supabase/migrations", binaries=binaries, arguments=("--jwt-secret", JWT_SECRET))
+    return start_stack("15", _binaries_of_15())
 
 
 @pytest.fixture(autouse=True)

@@ -51,7 +51,7 @@ class Mornings:
         titles, keys = {item.article.title for item in items}, [key for item in items for key in item.keys]
         writer = Claimer(self._client, kinds=[TaskKind.DIGEST])
         content = {"papers": [{"title": title} for title in titles], "news": [], "keys": keys}
-        await writer.sync({(await writer.claim_one()).lease: Completed({}, {"digest": content, "page": ""})})
+        await writer.sync({(await writer.claim_one()).lease: Completed({}, content)})
         return titles
 
     async def a_day_passes(self) -> None:

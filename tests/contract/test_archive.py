@@ -20,8 +20,8 @@ from tests.support.schedule import Clock, add_reader, enqueued, write_digests, w
 from tests.support.tasks import DAY, Claimer, create
 
 WRITE = """
-insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page)
-values (gen_random_uuid(), 'default', $2, $1, $2, $3, '<p>page</p>')
+insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest)
+values (gen_random_uuid(), 'default', $2, $1, $2, $3)
 """
 OLDER = "update public.digests set created_at = created_at - interval '700 days' where local_day < '2026-11-26'"
 # 18 items a day, each of 80 words out of a thousand; "narwhals" on one reader's first day, "graphs" on all days.
@@ -37,8 +37,8 @@ select d.task_id, 'paper', place, d.reader_id, d.local_day, 'On graphs', null,
  cross join generate_series(0, 17) place
 """
 EMPTY_DAYS = """
-insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page)
-select gen_random_uuid(), 'default', d, r, d, '{"papers": [], "news": []}', ''
+insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest)
+select gen_random_uuid(), 'default', d, r, d, '{"papers": [], "news": []}'
   from unnest($1::uuid[]) r cross join generate_series('2026-11-24'::date - $2::int, '2026-11-23', '1 day') d
 """
 HOSTILE = (
@@ -108,7 +108,7 @@ async def test_digests_outlive_their_tasks_but_not_their_reader(
     assert len(left) == 6, "three of each reader"
     assert ordered.task_id not in {row["task_id"] for row in left}, "a caller's digest is removed with its task"
     assert [day.local_day.day for day in await digests.list_days(ada.reader_id)] == [27, 26, 25]
-    assert (await digests.for_day(ada.reader_id, date(2026, 11, 25))).page == "<p>page</p>"
+    assert (await digests.for_day(ada.reader_id, date(2026, 11, 25))).digest == written("Graphs of day 25")
 
     await database.execute(OLDER)
     assert await maintenance.retain_digests(digest_days=701) == 0

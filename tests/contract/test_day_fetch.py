@@ -11,7 +11,6 @@ from supabase import AsyncClient
 
 from app.config.fetch_times import FetchTimes
 from app.digest.analysis import ExtractiveAnalyst
-from app.digest.rendering import DigestRenderer
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
 from app.models.articles import EditionStatus
@@ -51,7 +50,7 @@ async def write(client: AsyncClient, digest: Task) -> None:
         pass
 
     tasks, daily = TaskStateManager(client), Editions(client)
-    service = DigestService(daily, tasks, ExtractiveAnalyst(), DigestRenderer())
+    service = DigestService(daily, tasks, ExtractiveAnalyst())
     await service.write(digest.task_id, DAY, ADA, RankingSettings(), report)
 
 

@@ -134,7 +134,7 @@ async def test_removing_a_reader_removes_all_its_data_even_during_work(
         await record_shown(client, reader.reader_id, ["arxiv:2611.00001"])
         await ReaderPapers(client).save(reader.reader_id, PaperInput(keys=("doi:10.1/x",), doi="10.1/x"), True)
     before = await database.fetchval("select deadlocks from pg_stat_database where datname = current_database()")
-    digest = {"digest": {"papers": [{"title": "T"}], "news": []}, "page": "p"}
+    digest = {"papers": [{"title": "T"}], "news": []}
     outcomes = {task.lease: Completed({}, digest) for task in tasks}
     await asyncio.gather(
         worker.sync(outcomes), *(Readers(client).remove(reader.reader_id, "default") for reader in readers[1:])

@@ -107,3 +107,12 @@ async def test_a_rate_that_is_not_current_is_not_judged(client: AsyncClient, dat
     assert "delivery_rate_low" in await conditions(client)
     await database.execute("update public.delivery_rate set computed_at = now() - interval '11 minutes'")
     assert "delivery_rate_low" not in await conditions(client)
+
+
+async def test_a_call_does_not_wait_for_one_that_computes(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await rate(client, database)
+    await database.execute("update public.delivery_rate set computed_at = now() - interval '51 seconds'")
+    async with database.transaction():
+        await database.execute("select from public.delivery_rate for update")
+        await Health(client).refresh_delivery_rate()
+    assert await database.fetchval("select computed_at < now() - interval '50 seconds' from public.delivery_rate")

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+import uvloop
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -263,7 +264,7 @@ class TaskLife(RuleBasedStateMachine):
 
 
 def test_the_database_and_the_model_always_agree(stack: Ready) -> None:
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         loop = runner.get_loop()
 
         async def opened() -> tuple[object, AsyncClient, asyncpg.Connection]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import asyncpg
+import uvloop
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -235,7 +236,8 @@ class ReadersLife(RuleBasedStateMachine):
     @invariant()
     def agrees(self) -> None:
         database = self.world.database
-        planned = {r["reader_id"]: r["next_due_at"] for r in self.do(database.fetch("select * from public.readers"))}
+        readers = self.do(database.fetch("select reader_id, next_due_at from public.readers"))
+        planned = {row["reader_id"]: row["next_due_at"] for row in readers}
         assert planned == {reader_id: model.next_due for reader_id, model in self.readers.items()}
         tasks = self.do(database.fetch("select reader_id, local_day from public.tasks where kind = 'digest'"))
         assert Counter((row["reader_id"], row["local_day"]) for row in tasks) == Counter(self.days)
@@ -248,7 +250,7 @@ class ReadersLife(RuleBasedStateMachine):
 
 
 def test_no_reader_gets_two_mails_for_a_day(stack: Ready) -> None:
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
 
         async def opened() -> tuple[Any, AsyncClient, asyncpg.Connection]:
             manager = open_supabase(settings_for(stack))

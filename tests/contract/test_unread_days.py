@@ -8,7 +8,6 @@ import pytest
 from supabase import AsyncClient
 
 from app.digest.analysis import ExtractiveAnalyst
-from app.digest.rendering import DigestRenderer
 from app.digest.scheduled import FetchRunning, PermanentWaits, ScheduledDigest, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
 from app.models.articles import EditionStatus
@@ -46,9 +45,9 @@ class Reader:
 
     async def write(self, waited: timedelta = timedelta(0)) -> Digest:
         items, tasks = Items(self._client), TaskStateManager(self._client)
-        digests = ScheduledDigests(items, tasks, ExtractiveAnalyst(), DigestRenderer(), PermanentWaits(LONGEST))
+        digests = ScheduledDigests(items, tasks, ExtractiveAnalyst(), PermanentWaits(LONGEST))
         due = ScheduledDigest(self._task_id, self._reader_id, LOCAL_DAY, DAY, waited)
-        return (await digests.write(due, ADA, RankingSettings(), quiet))[0]
+        return await digests.write(due, ADA, RankingSettings(), quiet)
 
     async def left(self, waited: timedelta) -> timedelta:
         news = await Items(self._client).new_items_for(self._reader_id, DAY, LOCAL_DAY)
@@ -144,11 +143,11 @@ async def test_a_digest_waits_ten_minutes_to_refresh_a_day(client: AsyncClient, 
     await clock.set(at(DAY, 14))
     task = await create(client, kind=TaskKind.DIGEST, source_date=DAY)
     tasks = TaskStateManager(client)
-    service = DigestService(Editions(client), tasks, ExtractiveAnalyst(), DigestRenderer())
+    service = DigestService(Editions(client), tasks, ExtractiveAnalyst())
 
     async def write(minutes: int) -> Digest:
         waited = timedelta(minutes=minutes)
-        return (await service.write(task.task_id, DAY, ADA, RankingSettings(), quiet, waited=waited))[0]
+        return await service.write(task.task_id, DAY, ADA, RankingSettings(), quiet, waited=waited)
 
     for minutes in (0, 9):
         with pytest.raises(EditionPending):

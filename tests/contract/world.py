@@ -12,7 +12,8 @@ from app.persistence.schedule import Schedule
 from tests.contract.callers import DIGEST, Callers
 from tests.support.feedback import rate
 from tests.support.schedule import add_reader, write_digests
-from tests.support.tasks import Claimer
+from tests.support.tasks import DAY, Claimer
+from tests.support.visitors import digest_of
 
 BODIES: dict[str, Any] = {
     "/v1/digests": DIGEST,
@@ -48,7 +49,7 @@ class World:
         digest = (await ada.post("/v1/digests", json=body, headers={"Idempotency-Key": "first"})).json()
         worker = Claimer(client)
         claimed = await worker.claim_one()
-        written = {"digest": {"title": SECRET}, "page": f"<p>{SECRET}</p>"}
+        written = digest_of(DAY, introduction=SECRET).model_dump(mode="json")
         await worker.finish(claimed, Completed({"items": 1}, written))
         for path in ("/v1/digests", "/v1/digests/batch", "/v1/fetches"):
             made = (await ada.post(path, json=BODIES[path], headers={"Idempotency-Key": path})).json()

@@ -159,8 +159,8 @@ async def start_mailer(client: AsyncClient, start_worker: StartWorker, box: Post
             analyst: Analyst = excerpts,
         ) -> RunningWorker:
             digests = DigestHandler(
-                DigestService(services.editions, services.tasks, analyst, renderer),
-                ScheduledDigests(services.items, services.tasks, analyst, renderer),
+                DigestService(services.editions, services.tasks, analyst),
+                ScheduledDigests(services.items, services.tasks, analyst),
             )
             way = sender or opened.enter_context(sender_to(box.url(), QUICK))
             mails = DeliveryHandler(services.deliveries, MailWriter(SENDER, LINKS, mail_renderer), way)

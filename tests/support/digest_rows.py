@@ -20,8 +20,8 @@ select gen_random_uuid(), 'ada', id, 'digest', ((now() at time zone 'UTC')::date
        case when $2 <> 'pending' then now() - $5::text::interval + $6::text::interval end
   from unnest($1::uuid[]) id"""
 _WRITTEN = """
-insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page, created_at)
-select task_id, owner, source_date, reader_id, null, '{"papers": [], "news": [], "keys": []}', '',
+insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, created_at)
+select task_id, owner, source_date, reader_id, null, '{"papers": [], "news": [], "keys": []}',
        now() - $2::text::interval + $3::text::interval
   from public.tasks where reader_id = any ($1)"""
 

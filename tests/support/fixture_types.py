@@ -1,9 +1,11 @@
 """Types of fixtures that several packages use."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Protocol
 
 from app.config import SupabaseSettings
+from embedded.stack import Ready
 from tests.support.scripted_server import ScriptedServer, Step
 
 ReadFile = Callable[[str], bytes]
@@ -19,3 +21,7 @@ class StartServer(Protocol):
 
 class MakeSettings(Protocol):
     def __call__(self, url: str, **changes: object) -> SupabaseSettings: ...
+
+
+class StartStack(Protocol):
+    def __call__(self, version: str, binaries: Path | None = None) -> Ready: ...

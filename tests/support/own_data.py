@@ -25,7 +25,12 @@ NAME, EMAIL, INTEREST, KEY = "Zaphod Unusual", "Zaphod@Unusual.example", "improb
 TABLES = "select table_name from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'"
 ACTION = UUID(int=77)
 """The audit entry of an operator who cancelled a task of the reader."""
-DIGEST = {"papers": [{"article": {"title": INTEREST}}], "news": [], "keys": ["title:improbability"]}
+DIGEST = {
+    "profile": {"name": NAME},
+    "papers": [{"article": {"title": INTEREST}}],
+    "news": [],
+    "keys": ["title:improbability"],
+}
 
 
 async def unusual_reader(client: AsyncClient, clock: Clock) -> Reader:
@@ -56,7 +61,7 @@ async def furnish(client: AsyncClient, database: asyncpg.Connection, clock: Cloc
     await clock.set("2026-11-24T07:30:00Z")
     await Schedule(client).enqueue_due()
     digests = Claimer(client, kinds=[TaskKind.DIGEST])
-    await digests.finish(await digests.claim_one(), Completed({}, {"digest": DIGEST, "page": f"<p>{NAME}</p>"}))
+    await digests.finish(await digests.claim_one(), Completed({}, DIGEST))
     mailer = Mailer(client)
     lease = await mailer.claim()
     assert (await mailer.begin(lease)).mail.email == EMAIL

@@ -70,8 +70,7 @@ async def enqueued(client: AsyncClient, database: asyncpg.Connection) -> list[tu
 def written(*titles: str) -> Mapping[str, Any]:
     """A digest with this many papers, as a handler returns it."""
     keys = [f"title:{title.lower()}" for title in titles]
-    digest = {"papers": [{"title": title} for title in titles], "news": [], "keys": keys}
-    return {"digest": digest, "page": "<p>page</p>"}
+    return {"papers": [{"title": title} for title in titles], "news": [], "keys": keys}
 
 
 async def write_digests(client: AsyncClient, *titles: str) -> int:
@@ -103,8 +102,8 @@ async def had_digest(database: asyncpg.Connection, reader_id: UUID, at: datetime
             "with task as (insert into public.tasks"
             " (task_id, owner, kind, reader_id, local_day, request_hash, created_at, status, finished_at)"
             " values (gen_random_uuid(), 'default', 'digest', $1, $2, '', $3, 'completed', $3) returning task_id)"
-            "insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page, created_at)"
-            " select task_id, 'default', $2, $1, $2, '{}', '', $3 from task",
+            "insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, created_at)"
+            " select task_id, 'default', $2, $1, $2, '{}', $3 from task",
             *(reader_id, at.date(), at),
         )
         await database.execute("delete from public.shown_digests where reader_id = $1", reader_id)

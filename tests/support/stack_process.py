@@ -34,7 +34,7 @@ class StackProcess:
         binaries: Path | None = None,
         arguments: Sequence[str] = (),
     ) -> None:
-        self._data = data
+        self.data = data
         self._migrations = migrations
         self._port = port
         self._durable = durable
@@ -61,7 +61,7 @@ class StackProcess:
             "embedded",
             "serve",
             "--data",
-            str(self._data),
+            str(self.data),
             "--port",
             str(self._port),
         ]

@@ -24,7 +24,7 @@ READ_TIMEOUT = 30.0
 """Seconds; generous, because no test may fail on a slow machine."""
 DAY = date(2026, 3, 4)
 JWT_SECRET = "c" * 40
-"""The JWT secret of the contract tests' emulator, with which they can sign in any user."""
+"""The JWT secret of the tests' emulator, with which they can sign in any user."""
 
 
 class LosingTransport(ErrorMappingTransport):

@@ -97,8 +97,8 @@ async def give_digest(database: asyncpg.Connection, reader_id: UUID, digest: Dig
     """Store a digest as written for the reader's day."""
     await insert_tasks(database, 1, kind="digest", status="completed")
     await database.execute(
-        "insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page)"
-        " select task_id, 'ada', $2, $1, $2, $3, '<p>The page.</p>' from public.tasks"
+        "insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest)"
+        " select task_id, 'ada', $2, $1, $2, $3 from public.tasks"
         " where kind = 'digest' and task_id not in (select task_id from public.digests)",
         reader_id,
         digest.source_date,

@@ -48,13 +48,13 @@ class DigestHandler:
             raise PermanentError(f"the digest's payload cannot be read: {error}") from error
         settings = RankingSettings(papers=payload.max_papers, news=payload.max_news)
         if payload.scheduled is not None:
-            digest, page = await self._write_scheduled(job, payload.scheduled, payload.profile, settings)
+            digest = await self._write_scheduled(job, payload.scheduled, payload.profile, settings)
         else:
-            digest, page = await self._write_for_edition(job, payload.profile, settings)
+            digest = await self._write_for_edition(job, payload.profile, settings)
         items = len(digest.papers) + len(digest.news)
-        return Completed({"items": items}, {"digest": digest.model_dump(mode="json"), "page": page})
+        return Completed({"items": items}, digest.model_dump(mode="json"))
 
-    async def _write_for_edition(self, job: Job, profile: Profile, settings: RankingSettings) -> tuple[Digest, str]:
+    async def _write_for_edition(self, job: Job, profile: Profile, settings: RankingSettings) -> Digest:
         task = job.task
         if task.source_date is None:
             raise PermanentError(f"the task {task.task_id} has no source_date")
@@ -67,7 +67,7 @@ class DigestHandler:
 
     async def _write_scheduled(
         self, job: Job, scheduled: ScheduledFor, profile: Profile, settings: RankingSettings
-    ) -> tuple[Digest, str]:
+    ) -> Digest:
         task = job.task
         source_date = task.source_date or day_before(scheduled.local_day)
         due = ScheduledDigest(task.task_id, scheduled.reader_id, scheduled.local_day, source_date, task.waited)

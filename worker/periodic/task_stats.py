@@ -133,7 +133,7 @@ def model_usage(outcome: Outcome) -> ModelUsage:
     if not isinstance(outcome, Completed) or outcome.digest is None:
         return ModelUsage()
     try:
-        return _DigestUsage.model_validate(outcome.digest.get("digest")).usage
+        return _DigestUsage.model_validate(outcome.digest).usage
     except ValidationError:
         return ModelUsage()
 

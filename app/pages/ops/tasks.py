@@ -5,10 +5,10 @@ from typing import Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 
 from app.api.admin import ReplayRequest, replay_failed_tasks
-from app.api.digests import PAGE_HEADERS
+from app.api.digest_pages import DigestPagesOf
 from app.api.tasks import ServicesOf, finished_digest
 from app.config import ApiSettings
 from app.models.tasks import TaskKind, TaskStatus
@@ -70,9 +70,11 @@ def _add_one(router: APIRouter, pages: PageRenderer) -> None:
         )
 
     @router.get("/tasks/{task_id}/page")
-    async def show_digest(task_id: UUID, _session: OperatorOf, services: ServicesOf) -> Response:
+    async def show_digest(
+        task_id: UUID, _session: OperatorOf, services: ServicesOf, digest_pages: DigestPagesOf
+    ) -> Response:
         digest = await finished_digest(services, await services.tasks.get_task(task_id))
-        return HTMLResponse(digest.page, headers=PAGE_HEADERS | {"Cache-Control": "no-store"})
+        return await digest_pages.response(digest, cacheable=False)
 
 
 def _add_actions(router: APIRouter) -> None:

@@ -98,6 +98,16 @@ BY_DATABASE: dict[str, tuple[str, str]] = {
         r"Fetch tasks are paused: arXiv is moving",
     ),
 }
+MINUTE = "date_trunc('minute', now())"
+NOT_HELD = {
+    "readers_overdue": ("11 minutes", "5 minutes"),
+    "erasures_unfinished": ("61 minutes", "50 minutes"),
+    "delivery_rate_low": ("(now(),", "(now() - interval '11 minutes',"),
+    "mail_failing": (MINUTE, f"{MINUTE} - interval '15 minutes'"),
+    "model_failing": (MINUTE, f"{MINUTE} - interval '15 minutes'"),
+    "model_fallback": (MINUTE, f"{MINUTE} - interval '1 hour'"),
+}
+"""Times at which a condition does not hold yet, or no longer."""
 OTHERWISE = {"database_unreachable", "schema_behind", "queue_delayed", "clock_differs"}
 
 
@@ -164,6 +174,14 @@ async def test_a_condition_is_seen_everywhere_and_ends(name: str, api: Api, data
         " public.readers cascade"
     )
     await healthy_worker(database)
+    assert await api.problems() == {}
+
+
+async def test_conditions_hold_within_their_time_alone(api: Api, database: asyncpg.Connection) -> None:
+    for name, (held, not_held) in NOT_HELD.items():
+        statement = BY_DATABASE[name][0]
+        assert held in statement, name
+        await database.execute(statement.replace(held, not_held).replace("'r', ", f"'{name}', "))
     assert await api.problems() == {}
 
 

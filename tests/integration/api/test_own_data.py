@@ -183,7 +183,7 @@ async def test_everything_is_downloaded(visitor: Visitor, client: AsyncClient, d
         "reader_libraries": 0,
         "library_entries": 0,
     }
-    assert found["digests"][0]["page"] == "<p>The page.</p>"
+    assert found["digests"][0]["digest"]["introduction"] == "Chosen for you."
 
 
 async def test_all_papers_are_downloaded_as_bibtex(visitor: Visitor, client: AsyncClient) -> None:

@@ -51,8 +51,8 @@ ASIDE = {"date": "", "x-request-id": ""}
 HTTP_DATE = "Wed, 01 Jan 2031 08:00:00 GMT"
 LAST_MODIFIED = "Tue, 24 Nov 2026 08:00:00 GMT"
 WRITE = """
-insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page, created_at)
-values (gen_random_uuid(), 'ada', $2, $1, $2, $3, '', $2::date + interval '8 hours')
+insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, created_at)
+values (gen_random_uuid(), 'ada', $2, $1, $2, $3, $2::date + interval '8 hours')
 """
 
 

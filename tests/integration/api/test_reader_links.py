@@ -14,6 +14,7 @@ from supabase import AsyncClient
 
 import app.pages.timezones
 from app.config import ApiSettings
+from app.digest.rendering import DigestRenderer
 from app.pages.rendering import SECURITY_HEADERS
 from app.persistence.readers import Readers, ReaderStatus
 from embedded.stack import Ready
@@ -27,6 +28,7 @@ from tests.support.visitors import (
     WORDS,
     Visitor,
     assert_only_text,
+    digest_of,
     readers_of,
     settings_with_links,
     visitor_of,
@@ -365,16 +367,16 @@ async def test_the_page_of_a_mails_day_opens_by_its_link(visitor: Visitor, datab
     days = (TODAY, TODAY - timedelta(days=1))
     for task, day in zip(await database.fetch("select task_id from public.tasks"), days, strict=True):
         await database.execute(
-            "insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page)"
-            " values ($1, 'ada', $2, $3, $2, '{}', $4)",
+            "insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest)"
+            " values ($1, 'ada', $2, $3, $2, $4)",
             task["task_id"],
             day,
             visitor.reader.reader_id,
-            f"<p>of {day}</p>",
+            digest_of(day).model_dump_json(),
         )
     for visitor.day in days:
         page = await visitor.get("page")
-        assert (page.status_code, page.text) == (200, f"<p>of {visitor.day}</p>")
+        assert (page.status_code, page.text) == (200, await DigestRenderer().render(digest_of(visitor.day)))
         assert page.headers["referrer-policy"] == "no-referrer"
         assert "sandbox" in page.headers["content-security-policy"]
         assert page.headers["cache-control"] == "no-store"

@@ -14,6 +14,7 @@ from tests.support.reader_mails import body, due, look, mails
 from tests.support.running_worker import StartMailer, until
 from tests.support.schedule import Clock
 from tests.support.smtp_server import Postbox
+from tests.support.stored_pages import stored_page
 
 TITLE = "Glacier <script>alert(1)</script> \u202eseismology {{ 7*7 }}"
 LIKED = paper_of(
@@ -33,13 +34,13 @@ async def day(
     )
     await look(client, clock, n)
     await until(database, SENT, n - 23)
-    row = await database.fetchrow(
-        "select digest, page from public.digests where local_day = $1::text::date", f"2026-11-{n}"
+    stored = await database.fetchval(
+        "select digest from public.digests where local_day = $1::text::date", f"2026-11-{n}"
     )
-    papers: list[dict[str, Any]] = json.loads(row["digest"])["papers"]
+    papers: list[dict[str, Any]] = json.loads(stored)["papers"]
     titles = [paper["article"]["title"] for paper in papers]
     ice = next(paper for paper in papers if "Icequakes" in paper["article"]["title"])
-    return titles, [reason["text"] for reason in ice["reasons"]], row["page"]
+    return titles, [reason["text"] for reason in ice["reasons"]], await stored_page(database, f"2026-11-{n}")
 
 
 async def test_feedback_changes_the_next_digest_until_withdrawn(

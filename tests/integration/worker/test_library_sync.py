@@ -42,6 +42,20 @@ async def test_a_library_of_1100_papers_is_synced(client: AsyncClient, database:
         assert (await library.library()).synced_at is not None
 
 
+@pytest.mark.parametrize("patterns", [(), ("Ice",)])
+async def test_a_sync_asks_only_for_what_is_newer(
+    patterns: tuple[str, ...], client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    """Zotero then responds 304 without a body, and not with a list of all versions."""
+    fake = FakeZotero()
+    fake.fill([1], collections=frozenset({fake.collect("ICE00000", "Ice")}))
+    async with connected(client, database, fake, *patterns) as library:
+        await library.sync()
+        assert "If-Modified-Since-Version" not in fake.requests[0].headers
+        await library.sync()
+        assert fake.requests[-1].headers["If-Modified-Since-Version"] == str(fake.version)
+
+
 async def test_a_trashed_paper_is_removed(small: Connected) -> None:
     small.zotero.trash(entry_key(1))
     await small.sync()

@@ -154,7 +154,7 @@ async def test_a_mail_is_skipped_once_the_next_one_is_due(
     start_mailer: StartMailer,
 ) -> None:
     writer = Claimer(client, kinds=[TaskKind.DIGEST])
-    await writer.finish(await writer.claim_one(), Completed({}, {"digest": {"papers": [{}], "news": []}, "page": ""}))
+    await writer.finish(await writer.claim_one(), Completed({}, {"papers": [{}], "news": []}))
     await look(client, clock, 25)
     await start_mailer()
     await until(database, ENDED, "sent")
@@ -168,7 +168,7 @@ async def test_an_unreadable_digest_fails_its_delivery_without_doubt(
     client: AsyncClient, database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
 ) -> None:
     writer = Claimer(client, kinds=[TaskKind.DIGEST])
-    await writer.finish(await writer.claim_one(), Completed({}, {"digest": {"papers": 7, "news": []}, "page": ""}))
+    await writer.finish(await writer.claim_one(), Completed({}, {"papers": 7, "news": []}))
     await start_mailer()
     await until(database, ENDED, "failed")
     assert "cannot be written" in (await the_delivery(database))["reason"]

@@ -12,6 +12,7 @@ from tests.support.fixture_types import Serve
 from tests.support.model_servers import cut_off, model_server
 from tests.support.running_worker import until_ended
 from tests.support.source_responses import reply
+from tests.support.stored_pages import stored_page
 from tests.support.tasks import create
 
 
@@ -27,7 +28,7 @@ async def test_excerpts_are_reported_with_their_reason(
             await until_ended(database, digest.task_id)
             metrics = await running.page("/metrics")
             await running.stop()
-    page = await database.fetchval("select page from public.digests")
+    page = await stored_page(database)
     assert "2 items quote the abstract, because the language model wrote no summary" in page
     assert 'broadsheet_model_fallbacks_total{reason="cut_off"} 2.0' in metrics
     assert 'broadsheet_model_fallbacks_total{reason="busy"} 0.0' in metrics

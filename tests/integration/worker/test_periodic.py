@@ -24,9 +24,9 @@ from worker.periodic.retention import Retention
 
 AWAY = Answer(401, '{"message": "Invalid API key"}')
 OLD_DIGESTS = """
-insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page, created_at)
+insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, created_at)
 select gen_random_uuid(), 'default', now() - age * interval '1 day', gen_random_uuid(), now() - age * interval '1 day',
-       '{}', '', now() - age * interval '1 day'
+       '{}', now() - age * interval '1 day'
   from generate_series(725.5, 754.5) age
 """
 OLD = "update public.tasks set created_at = now() - interval '31 days', finished_at = now() - interval '31 days'"

@@ -8,6 +8,7 @@ from embedded.stack import Ready
 from tests.integration.worker.whole_worker import settings_of, whole_worker
 from tests.support.running_worker import until_ended
 from tests.support.seed import DAY, apply_seed
+from tests.support.stored_pages import stored_page
 from tests.support.tasks import create
 
 PROFILE = {"name": "Ada", "interests": ["graph neural networks"]}
@@ -22,7 +23,7 @@ async def test_a_seeded_stack_has_a_digest_without_a_fetch(
         written = await until_ended(database, digest.task_id)
         await running.stop()
     assert written["status"] == "completed"
-    page = await database.fetchval("select page from public.digests where task_id = $1", digest.task_id)
+    page = await stored_page(database)
     assert "Graph neural networks that explain which neighbours they ignored" in page
     assert "Sample edition." in page
     assert await database.fetchval("select count(*) from public.tasks where kind = 'fetch'") == 0

@@ -182,10 +182,10 @@ async def test_a_skipped_digest_names_the_sources_not_read(
     await database.execute("select public.enqueue_due(10)")
     task = await database.fetchval("select task_id from public.tasks where kind = 'digest'")
     await database.execute(
-        "insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page)"
+        "insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest)"
         " select task_id, owner, source_date, reader_id, local_day,"
-        ' \'{"papers": [], "news": [], "keys": []}\'::jsonb || jsonb_build_object(\'edition_status\', $2::text),'
-        " '' from public.tasks where task_id = $1",
+        ' \'{"papers": [], "news": [], "keys": []}\'::jsonb || jsonb_build_object(\'edition_status\', $2::text)'
+        " from public.tasks where task_id = $1",
         task,
         status,
     )

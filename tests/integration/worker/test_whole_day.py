@@ -33,6 +33,7 @@ from tests.support.running_worker import until, until_ended
 from tests.support.schedule import add_reader
 from tests.support.scripted_server import ScriptedServer, answer
 from tests.support.source_responses import reply
+from tests.support.stored_pages import stored_page
 from tests.support.tasks import create, record
 from worker.wiring import build_analyst, open_components
 
@@ -80,7 +81,7 @@ async def test_a_day_is_fetched_and_its_digest_called_back(
     assert "cs.AI" in outside.arxiv.seen[0], "the listing on workdays, the API at the weekend"
     assert all("user-agent: ada's own" in server.heads[0].lower() for server in (outside.arxiv, outside.feed))
     assert {json.loads(body)["model"] for body in outside.model.bodies} == {"tiny"}
-    assert GOOD["summary"] in await database.fetchval("select page from public.digests")
+    assert str(GOOD["summary"]) in await stored_page(database)
     callback = await database.fetchval("select task_id from public.tasks where kind = 'callback'")
     assert json.loads((await record(database, callback))["result"]) == {"status": 204}
     headers = dict(line.split(": ", 1) for line in outside.receiver.heads[0].splitlines() if ": " in line)

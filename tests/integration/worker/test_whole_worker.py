@@ -53,8 +53,8 @@ with tasks as (
   select gen_random_uuid(), 'default', gen_random_uuid(), 'digest', now() - age, 'sent', now() - age, now() - age
     from unnest($1::interval[]) age
 )
-insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page, created_at)
-select gen_random_uuid(), 'default', now() - age, gen_random_uuid(), now() - age, '{}', '', now() - age
+insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, created_at)
+select gen_random_uuid(), 'default', now() - age, gen_random_uuid(), now() - age, '{}', now() - age
   from unnest($1::interval[]) age
 """
 ARGUMENTS = """

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pybtex.database import Entry, Person, parse_string
@@ -111,6 +112,17 @@ ENTRY = r"""@misc{schrodinger2026uber,
   url = {https://arxiv.org/abs/2511.01234?a=1_2&b=%20#x},
 }
 """
+
+
+MACROS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
+@pytest.mark.parametrize("number", range(1, 13))
+def test_a_month_is_the_macro_of_every_style(number: int) -> None:
+    (written,) = bibtex_entries([paper(published_at=MOMENT.replace(month=number))])
+    assert f"\n  month = {MACROS[number - 1]},\n" in written
+    ((_, entry),) = entries(paper(published_at=MOMENT.replace(month=number)))
+    assert entry.fields["month"] == f"{MOMENT.replace(month=number):%B}"
 
 
 def test_unknown_and_unsafe_fields_are_omitted() -> None:

@@ -6,9 +6,9 @@ from typing import cast
 from uuid import UUID, uuid4
 
 from app.digest.analysis import Analysed, Analysis, Analyst, ExtractiveAnalyst
-from app.digest.rendering import DigestRenderer
 from app.digest.service import DigestService
 from app.models.articles import Article, Edition, EditionStatus
+from app.models.digests import ReasonKind
 from app.models.profiles import Profile
 from app.persistence.editions import Editions
 from app.persistence.tasks import TaskStateManager
@@ -59,15 +59,15 @@ async def ignore_progress(message: str, progress: float) -> None:
 def service(daily: StoredEdition, analyst: Analyst) -> DigestService:
     # With the edition there, no task is read: a call on this would fail.
     tasks = cast(TaskStateManager, None)
-    return DigestService(cast(Editions, daily), tasks, analyst, DigestRenderer())
+    return DigestService(cast(Editions, daily), tasks, analyst)
 
 
 async def test_a_second_digest_of_a_day_makes_one_call(make_article: MakeArticle) -> None:
     daily = StoredEdition([make_article(title="A graph neural network")])
     digests = service(daily, ExtractiveAnalyst())
     for _ in range(3):
-        digest, page = await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress)
-        assert "A graph neural network" in page
+        digest = await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress)
+        assert digest.papers[0].article.title == "A graph neural network"
         assert digest.papers[0].reasons[0].text == digest.papers[0].reason == "matches: graph neural networks"
     assert daily.calls == ["edition", "articles", "edition", "edition"]
 
@@ -85,18 +85,18 @@ class NoFetchTasks:
 
 async def test_of_many_digests_of_an_incomplete_day_one_refetches(make_article: MakeArticle) -> None:
     daily, tasks = StoredEdition([make_article()], complete=False), NoFetchTasks()
-    digests = DigestService(cast(Editions, daily), cast(TaskStateManager, tasks), ExtractiveAnalyst(), DigestRenderer())
+    digests = DigestService(cast(Editions, daily), cast(TaskStateManager, tasks), ExtractiveAnalyst())
     for _ in range(3):
         await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress)
     assert tasks.days == [DAY]
 
 
-async def test_the_page_has_the_models_order(make_article: MakeArticle) -> None:
+async def test_the_digest_has_the_models_order(make_article: MakeArticle) -> None:
     edition = [make_article(title=f"Graph {word} of neural networks") for word in ("edges", "nodes", "paths")]
-    plain, _ = await service(StoredEdition(edition), ExtractiveAnalyst()).write(
+    plain = await service(StoredEdition(edition), ExtractiveAnalyst()).write(
         uuid4(), DAY, READER, RankingSettings(), ignore_progress
     )
-    turned, _ = await service(StoredEdition(edition), ReversingAnalyst()).write(
+    turned = await service(StoredEdition(edition), ReversingAnalyst()).write(
         uuid4(), DAY, READER, RankingSettings(), ignore_progress
     )
     assert [item.article for item in turned.papers] == [item.article for item in plain.papers][::-1]
@@ -105,9 +105,9 @@ async def test_the_page_has_the_models_order(make_article: MakeArticle) -> None:
 async def test_rated_papers_reach_the_ranking(make_article: MakeArticle) -> None:
     ice = make_article(title="Ice remembers", abstract="Crystals in a glacier remember how the ice has flowed.")
     digests = service(StoredEdition([make_article(title="Flow", abstract=ice.abstract)]), ExtractiveAnalyst())
-    without, _ = await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress)
-    liked, page = await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress, [rated(ice)])
+    without = await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress)
+    liked = await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress, [rated(ice)])
     assert without.papers == ()
     assert liked.papers[0].article.title == "Flow"
-    assert "Ice remembers" in page
-    assert "Not what you wanted? Undo your feedback on that paper" in page
+    (reason,) = [each for each in liked.papers[0].reasons if each.kind is ReasonKind.LIKED]
+    assert "Ice remembers" in reason.text

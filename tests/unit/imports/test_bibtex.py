@@ -244,6 +244,12 @@ NAMES = {
     "Roe, JR": "Roe, JR",
     "{The A, B and C Group}": "The A, B and C Group",
     "family=Roe, given=Xi, suffix=Jr.": "Xi Roe, Jr.",
+    "prefix=van der, family=Berg, given=Jan": "Jan van der Berg",
+    # Three parts without a suffix, and more than three, are no form of BibTeX.
+    "Roe, Paul, Ann": "Roe, Paul, Ann",
+    "Roe, Paul, Ann, Jr.": "Roe, Paul, Ann, Jr.",
+    f"Roe, Paul, {'a' * 120}": f"Roe, Paul, {'a' * 108}…",
+    f"{'r' * 120}, Paul, Ann, Jr.": f"{'r' * 119}…",
 }
 
 

@@ -6,9 +6,11 @@ from collections import Counter
 from email.message import EmailMessage
 
 import pytest
+from fastapi.responses import HTMLResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.api.digest_pages import DigestPages
 from app.digest.rendering import DigestRenderer
 from app.links import Link, Links
 from app.mail.digest_mail import digest_message
@@ -18,6 +20,7 @@ from app.mail.message import build_message, message_bytes
 from app.mail.text import wrapped
 from app.models.digests import Digest
 from app.models.profiles import MAX_ITEMS
+from app.persistence.digests import StoredDigest
 from app.sources.text import plain
 from app.time_slice import TimeSlice
 from tests.support.digest_items import DAY, ENVELOPE, READER, MakeDigest
@@ -66,6 +69,16 @@ async def test_no_step_of_rendering_a_page_holds_the_loop(make_digest: MakeDiges
     digest = make_digest(papers=MAX_ITEMS, news=MAX_ITEMS, text=SENTENCE * 12)
     page, hold = await longest_hold(lambda: RENDER(digest), STEP)
     assert isinstance(page, str)
+    assert hold < STEP
+
+
+async def test_no_step_of_opening_a_digest_holds_the_loop(make_digest: MakeDigest) -> None:
+    digest = make_digest(papers=MAX_ITEMS, news=MAX_ITEMS, text=SENTENCE * 12)
+    pages, stored = DigestPages(), StoredDigest(digest=digest.model_dump(mode="json"))
+    await pages.response(stored)  # the first one compiles the templates
+    response, hold = await longest_hold(lambda: pages.response(stored), STEP)
+    assert isinstance(response, HTMLResponse)
+    assert bytes(response.body).decode() == await RENDER(digest)
     assert hold < STEP
 
 

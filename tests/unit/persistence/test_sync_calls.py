@@ -32,7 +32,7 @@ def queue_of(client: AsyncClient, **options: Any) -> TaskQueue:
     ("outcome", "expected"),
     [
         (Completed({"a": "b\0"}), {"result": {"a": "b"}}),
-        (Completed({}, {"page": "\0"}), {"result": {}, "digest": {"page": ""}}),
+        (Completed({}, {"introduction": "\0"}), {"result": {}, "digest": {"introduction": ""}}),
         (Failed(LONG, None), {"outcome": "failed", "error": TRUNCATED, "permanent": True, "delay_seconds": None}),
         (Failed("no", timedelta(0)), {"outcome": "failed", "error": "no", "permanent": False, "delay_seconds": 0.0}),
         (Snoozed(timedelta(minutes=1), LONG),

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import libcst as cst
@@ -12,7 +14,7 @@ from libcst.metadata import MetadataWrapper
 from scripts import faults, mutants, tree_copy
 from scripts.faults import DATA, ROOT, Finder, Mutant, WrongData, python_mutants, sql_mutants
 from scripts.mutants import Verdict, check_tests, choose, run_mutants
-from scripts.tree_copy import Copy
+from scripts.tree_copy import Closed, Copy
 
 LISTED = tomllib.loads(DATA.read_text(encoding="utf-8"))
 DOUBLED = "def double(n: int) -> int:\n    return 2 * n\n"
@@ -179,6 +181,29 @@ def test_a_test_that_fails_without_a_fault_detects_none(root: Path, capsys: pyte
     assert always.startswith("tests/test_always.py::test_fails_always detects nothing")
     assert once.startswith("tests/test_always.py::test_fails_once detects nothing")
     assert detected.endswith(" tests/test_code.py::test_double")
+
+
+STARTED = """
+import time
+from pathlib import Path
+
+def test_waits():
+    Path("started").touch()
+    time.sleep(300)
+"""
+
+
+def test_no_test_is_started_when_the_run_ends(root: Path, tmp_path: Path) -> None:
+    (root / "tests" / "test_code.py").write_text(STARTED)
+    copy = Copy(tmp_path / "copy")
+    with ThreadPoolExecutor(1) as pool:
+        detection = pool.submit(copy.detection, Mutant("package", "doubled.py", 2, DOUBLED, DOUBLED), [["tests"]], 300)
+        while not (copy.folder / "started").exists():
+            assert not detection.done()
+            time.sleep(0.01)
+        copy.close()
+        with pytest.raises(Closed):
+            detection.result()
 
 
 def test_a_run_that_cannot_end_without_a_fault_is_named(root: Path) -> None:

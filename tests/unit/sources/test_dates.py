@@ -45,6 +45,16 @@ TIMES = {
     "Sat, 28 Nov 2026 24:00:00 EST": datetime(2026, 11, 29, 5, tzinfo=UTC),
     "2026-11-28T24:30:00Z": datetime(2026, 11, 28, tzinfo=UTC),
 }
+MONTHS = """
+    january janvier januar januari enero gennaio janeiro /
+    february février februar februari febrero febbraio fevereiro /
+    march mars märz maart marzo março / april avril abril aprile / may mai mei mayo maggio maio /
+    june juin juni junio giugno junho / july juillet juli julio luglio julho /
+    august août augustus agosto / september septembre septiembre settembre setembro /
+    october octobre oktober octubre ottobre outubro / november novembre noviembre novembro /
+    december décembre dezember diciembre dicembre dezembro
+"""
+"""Months of English, French, German, Dutch, Spanish, Italian and Portuguese, in the order of the year."""
 PLACES = (
     "Europe/Lisbon", "Europe/London", "Europe/Paris", "Europe/Athens", "Europe/Moscow",
     "Asia/Kolkata", "Asia/Tokyo", "Asia/Seoul", "Asia/Hong_Kong",
@@ -62,6 +72,14 @@ OTHER_ZONES = {
 @pytest.mark.parametrize("text", DATES)
 def test_a_date_is_read_in_any_common_form(text: str) -> None:
     assert str(read_date(text)) == DATES[text]
+
+
+@pytest.mark.parametrize("number", range(1, 13))
+def test_a_month_is_read_in_seven_languages(number: int) -> None:
+    for name in MONTHS.split("/")[number - 1].split():
+        # The abbreviations jui and giu are those of two months.
+        for written in (name, name.title(), name[:3] if name[:3] not in {"jui", "giu"} else name):
+            assert str(read_date(f"28 {written} 2026")) == f"2026-{number:02}-28", written
 
 
 @pytest.mark.parametrize("text", TIMES)

@@ -13,7 +13,7 @@ from worker.run_summary import RunSummary
 
 SOON = timedelta(seconds=1)
 FETCHED = Completed({"status": "completed", "counts": {"arxiv": 3}, "errors": {}})
-WRITTEN = Completed({"items": 2}, {"digest": {}, "page": "x" * 1_000_000})
+WRITTEN = Completed({"items": 2}, {"introduction": "x" * 1_000_000})
 SENT = Completed({"status": "sent"})
 
 

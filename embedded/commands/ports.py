@@ -1,0 +1,14 @@
+"""Reads a port of the command line, in a file of its own: the emulator starts without the terminal's library."""
+
+import argparse
+
+MAX_PORT = 65_535
+
+
+def port(text: str) -> int:
+    """Read a port. Raises `argparse.ArgumentTypeError`."""
+    if not text.isdecimal() or int(text) > MAX_PORT:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a port: use a number from 0 to {MAX_PORT}, 0 for a free port"
+        )
+    return int(text)
