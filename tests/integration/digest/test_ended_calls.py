@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from app.digest.chat_model import Completion, Tokens
 from app.digest.model_analysis import AnalysisSettings, ModelAnalyst
@@ -30,7 +31,7 @@ class HangingModel:
         return Completion('{"summary": "Radar reads the memory of ice.", "key_points": []}', Tokens(300, 80))
 
 
-def analyst_of(model: HangingModel, **settings: float) -> ModelAnalyst:
+def analyst_of(model: HangingModel, **settings: Any) -> ModelAnalyst:
     limits = AnalysisSettings(**{"max_output_tokens": 600, **settings})
     return ModelAnalyst(model, limits, CountingBreaker(), InMemoryCache(), clock=lambda: 0.0)
 
