@@ -1,6 +1,7 @@
 """Rules of the test suite: short test names, no imports between test files, and a layout that mirrors the packages."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,3 +100,12 @@ def test_a_long_name_is_found() -> None:
 @pytest.mark.parametrize("path", ["tests/unit/nothing/test_auth.py", "tests/integration/test_nothing.py"])
 def test_a_misplaced_file_is_found(path: str) -> None:
     assert misplaced(path)
+
+
+def test_a_file_that_renames_something_awaits_the_schema() -> None:
+    """The emulator reads the schema again a little later: until then, requests find nothing of the old name."""
+    renames = re.compile(r"execute\(\"alter (?:table|function) \S+ rename to ")
+    files = {path.name: path.read_text(encoding="utf-8") for path in FILES}
+    found = {name: text for name, text in files.items() if renames.search(text)}
+    assert len(found) > 1
+    assert [name for name, text in found.items() if "await schema_is_read(" not in text] == []
