@@ -94,6 +94,18 @@ async def test_a_refused_reader_affects_no_other_and_is_retried(client: AsyncCli
     assert await apply(client, entry(timezone="Europe/Berlin")) == ["changed"]
 
 
+async def test_a_file_concerns_only_the_readers_of_its_owner(client: AsyncClient) -> None:
+    file = ReadersFile(client)
+    for owner in ("default", "eve"):
+        results = await file.apply(owner, [entry(), entry("bob")], DEFAULTS)
+        assert [result.outcome for result in results] == ["created", "created"]
+    assert await apply(client, entry(name="Countess")) == ["changed"]
+    assert await file.missing("default", ["ada"], pause=True) == ["bob"]
+    others = {reader.external_id: reader for reader in await Readers(client).page("eve")}
+    assert (others["ada"].name, others["bob"].status) == ("Ada", ReaderStatus.ACTIVE)
+    assert (await stored(client, "bob")).status is ReaderStatus.PAUSED
+
+
 async def test_readers_that_left_the_file_are_paused_on_request(client: AsyncClient) -> None:
     await apply(client, entry(), entry("bob"))
     await add_reader(client, external_id="from_the_api")
