@@ -9,6 +9,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.api.readers_file import DEFAULTS
+from app.persistence.reader_libraries import ReaderLibraries
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from app.persistence.readers_file import FileEntry, ReadersFile
 from tests.support.schedule import add_reader
@@ -104,6 +105,13 @@ async def test_a_file_concerns_only_the_readers_of_its_owner(client: AsyncClient
     others = {reader.external_id: reader for reader in await Readers(client).page("eve")}
     assert (others["ada"].name, others["bob"].status) == ("Ada", ReaderStatus.ACTIVE)
     assert (await stored(client, "bob")).status is ReaderStatus.PAUSED
+
+
+async def test_a_library_of_a_file_is_its_owners_readers(client: AsyncClient) -> None:
+    for owner in ("default", "eve"):
+        await ReadersFile(client).apply(owner, [entry()], DEFAULTS)
+    (changed,) = await ReaderLibraries(client).changed_in_file("default", {"ada": {"library": "users/475425"}})
+    assert changed.reader_id == (await stored(client)).reader_id
 
 
 async def test_readers_that_left_the_file_are_paused_on_request(client: AsyncClient) -> None:
