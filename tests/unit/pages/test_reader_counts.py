@@ -2,6 +2,7 @@
 
 from app.pages.ops.overview import readers_by_status
 from app.persistence.overview import Overview, ReaderCount
+from tests.support.rows import OVERVIEW
 
 COUNTS = (
     ReaderCount(owner="ada", status="active", readers=3),
@@ -12,6 +13,6 @@ COUNTS = (
 
 
 def test_readers_of_all_owners_are_counted_by_status() -> None:
-    found = readers_by_status(Overview.model_construct(readers=COUNTS))
+    found = readers_by_status(Overview.model_validate(OVERVIEW | {"readers": COUNTS}))
     assert found == {"active": 7, "bounced": 2, "paused": 1}
     assert [*found] == ["active", "bounced", "paused"]
