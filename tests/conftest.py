@@ -196,7 +196,8 @@ def database_reset(database_cleaner: DatabaseCleaner, stack: Ready) -> None:
 @pytest.fixture
 async def database(stack: Ready, database_reset: None) -> AsyncIterator[asyncpg.Connection]:  # noqa: ARG001  (run first)
     """A superuser's connection to the emulator's database, which is reset before the test."""
-    connection = await asyncpg.connect(stack.database_url)
+    # It asks for no TLS, which the emulator does not have: a quarter of the connection's time here.
+    connection = await asyncpg.connect(stack.database_url, ssl=False)
     yield connection
     await connection.close()
 
