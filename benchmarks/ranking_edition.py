@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import accumulate
 from typing import Any
 
 from app.models.articles import Article, ArticleKind
@@ -35,7 +36,8 @@ class Inventor:
     def __init__(self, seed: int = 1) -> None:
         self._dice = random.Random(seed)
         self._common = [self._word() for _ in range(COMMON_WORDS)]
-        self._weights = [1 / (rank + 3) for rank in range(COMMON_WORDS)]
+        # Cumulated once: each choice would otherwise add up all of them.
+        self._weights = list(accumulate(1 / (rank + 3) for rank in range(COMMON_WORDS)))
         self._pools: dict[int, list[RatedPaper]] = {}
         self._subjects = [[self._word() for _ in range(SUBJECT_WORDS)] for _ in range(SUBJECTS)]
 
@@ -74,7 +76,7 @@ class Inventor:
 
     def _text(self, subject: int, length: int) -> str:
         own = self._dice.choices(self._subjects[subject], k=round(length * OWN_SHARE))
-        words = own + self._dice.choices(self._common, self._weights, k=length - len(own))
+        words = own + self._dice.choices(self._common, cum_weights=self._weights, k=length - len(own))
         self._dice.shuffle(words)
         return " ".join(words)
 

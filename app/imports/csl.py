@@ -141,5 +141,5 @@ def _date(issued: object) -> PartialDate | None:
     first = parts[0] if isinstance(parts, list) and parts else None
     numbers = [str(part) for part in first[:_PARTS]] if isinstance(first, list) else []
     if numbers and all(part.isdecimal() and len(part) <= _MAX_DIGITS for part in numbers):
-        return read_date("-".join(numbers)) or read_date(numbers[0])
+        return read_date("-".join(numbers))
     return read_date(_text(issued, "raw") or _text(issued, "literal"))

@@ -1,4 +1,4 @@
-"""Reads a port of the command line, in a file of its own: the emulator starts without the terminal's library."""
+"""Reads a port of the command line. A separate file: the emulator starts without the libraries of the terminal."""
 
 import argparse
 

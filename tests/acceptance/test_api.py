@@ -14,7 +14,7 @@ from app.server import SHUTDOWN_TIMEOUT
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready, Stack, StackOptions
 from tests.support.callback_receiver import Receiver, count_of, enqueue_deliveries, until_status
-from tests.support.processes import API_KEY, api_process, start_api, worker_process
+from tests.support.processes import API_KEY, LONG_LEASE, api_process, start_api, worker_process
 
 PROFILE = {"name": "Ada", "interests": ["graph neural networks"]}
 MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"
@@ -41,7 +41,7 @@ async def test_posted_digest_completes_and_its_callback_is_retried(
     api = api_process(stack)
     async with serve_sample(yesterday()) as hosts, caller(await start_api(api)) as http:
         feeds = ",".join(f"{feed.name}={feed.url}" for feed in hosts.feeds)
-        worker = worker_process(stack, ARXIV_BASE_URL=hosts.arxiv_base_url, FEEDS=feeds)
+        worker = worker_process(stack, ARXIV_BASE_URL=hosts.arxiv_base_url, FEEDS=feeds, **LONG_LEASE)
         await worker.start("worker started")
         body = {"profile": PROFILE, "callback_url": receiver.url, "max_papers": 3}
         headers = {"Idempotency-Key": "once", "X-Request-ID": "from-the-caller"}

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from embedded.commands.digest import main
+from embedded.loopback import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,7 +71,9 @@ def test_an_invalid_variable_is_reported_by_its_make_name(
 
 
 async def test_up_prints_a_working_mail_page_and_curl_command(used_folder: Path) -> None:
-    command = [sys.executable, "-m", "embedded.commands", "up", "--offline", "--folder", str(used_folder)]
+    # Another test may run at the same time, and only one can listen on the default port.
+    options = ["--offline", "--folder", str(used_folder), "--port", str(free_port())]
+    command = [sys.executable, "-m", "embedded.commands", "up", *options]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout is not None
     output = ""

@@ -13,7 +13,7 @@ from app.models.tasks import Task, TaskKind, TaskStatus
 from app.persistence.tasks import TaskStateManager
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready
-from tests.support.processes import worker_process
+from tests.support.processes import LONG_LEASE, worker_process
 from tests.support.tasks import create
 
 PAYLOAD = {"profile": {"name": "Ada", "interests": ["graph neural networks"]}, "max_papers": 3, "max_news": 3}
@@ -61,7 +61,7 @@ async def test_digests_that_wait_for_the_daily_fetch_use_no_attempt(stack: Ready
     tasks, day = TaskStateManager(client), yesterday()
     async with serve_sample(day) as hosts, SlowSource(hosts.arxiv_base_url).serving() as arxiv:
         feeds = ",".join(f"{feed.name}={feed.url}" for feed in hosts.feeds)
-        worker = worker_process(stack, ARXIV_BASE_URL=arxiv.url, FEEDS=feeds, DAILY_FETCH_AT="00:00")
+        worker = worker_process(stack, ARXIV_BASE_URL=arxiv.url, FEEDS=feeds, DAILY_FETCH_AT="00:00", **LONG_LEASE)
         await worker.start("worker started")
         await arxiv.requested.wait()
         posted = [await create(client, kind=TaskKind.DIGEST, payload=PAYLOAD, source_date=day) for _ in range(5)]

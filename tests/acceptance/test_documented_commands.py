@@ -12,7 +12,7 @@ import pytest
 from app.days import yesterday
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready
-from tests.support.processes import API_KEY, api_process, start_api, worker_process
+from tests.support.processes import API_KEY, LONG_LEASE, api_process, start_api, worker_process
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ["README.md", "docs/API.md", "docs/READERS.md"]
@@ -33,7 +33,7 @@ async def variables(stack: Ready, database: asyncpg.Connection) -> AsyncIterator
     url = await start_api(api)
     async with serve_sample(yesterday()) as hosts:
         feeds = ",".join(f"{feed.name}={feed.url}" for feed in hosts.feeds)
-        worker = worker_process(stack, ARXIV_BASE_URL=hosts.arxiv_base_url, FEEDS=feeds)
+        worker = worker_process(stack, ARXIV_BASE_URL=hosts.arxiv_base_url, FEEDS=feeds, **LONG_LEASE)
         await worker.start("worker started")
         yield {"API": url, "KEY": API_KEY, "PATH": os.environ["PATH"], "no_proxy": "*"}
         assert (await worker.stop(), await api.stop()) == (0, 0)

@@ -17,7 +17,7 @@ from embedded.sample.server import serve_sample
 from embedded.stack import Ready
 from scripts.openapi import DOCUMENT
 from tests.support.applications import described_paths
-from tests.support.processes import API_KEY, api_process, start_api, worker_process
+from tests.support.processes import API_KEY, LONG_LEASE, api_process, start_api, worker_process
 
 CONFIG = DOCUMENT.parent / "openapi-client.yml"
 PACKAGE = "broadsheet_client"
@@ -60,7 +60,7 @@ async def client(stack: Ready, database: asyncpg.Connection, generated: Path) ->
     )
     async with serve_sample(yesterday()) as hosts:
         feeds = ",".join(f"{feed.name}={feed.url}" for feed in hosts.feeds)
-        worker = worker_process(stack, ARXIV_BASE_URL=hosts.arxiv_base_url, FEEDS=feeds)
+        worker = worker_process(stack, ARXIV_BASE_URL=hosts.arxiv_base_url, FEEDS=feeds, **LONG_LEASE)
         await worker.start("worker started")
         async with made as client:
             yield client

@@ -15,7 +15,7 @@ from app.models.tasks import TaskKind
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
 from tests.support.callback_receiver import until_status
-from tests.support.processes import worker_process
+from tests.support.processes import LONG_LEASE, worker_process
 from tests.support.scripted_server import ScriptedServer
 from tests.support.source_responses import page as arxiv_page
 from tests.support.stack_process import settings_for
@@ -71,7 +71,7 @@ async def test_a_worker_responds_while_it_reads_feeds_of_at_signs(stack: Ready, 
     arxiv = ScriptedServer(arxiv_page(0, 1, 1))
     await arxiv.start()
     feeds = ",".join(f"{name}={url}/{name}" for name in FEEDS)
-    worker = worker_process(stack, ARXIV_BASE_URL=arxiv.url, FEEDS=feeds, WORKER_PORT="0")
+    worker = worker_process(stack, ARXIV_BASE_URL=arxiv.url, FEEDS=feeds, WORKER_PORT="0", **LONG_LEASE)
     address = (await worker.start("health and metrics on"))["event"].split()[-1]
     done = asyncio.Event()
     asking = asyncio.create_task(slowest_answer(f"{address}/healthz", done))

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 
+from embedded.commands.up import main
 from embedded.loopback import free_port, listen
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +70,10 @@ class Up:
 
 
 @asynccontextmanager
-async def started(folder: Path, *options: str, **settings: str) -> AsyncIterator[Up]:
+async def started(folder: Path, *options: str, default_port: bool = False, **settings: str) -> AsyncIterator[Up]:
+    """`make up`, on a free port: of two tests that run at once, only one can listen on the default port."""
+    if not default_port:
+        settings.setdefault("port", str(free_port()))
     command = [sys.executable, *options, "-m", "embedded.commands", "up", "--offline", "--folder", str(folder)]
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -159,20 +163,22 @@ async def test_a_taken_default_port_is_replaced_by_a_free_one(used_folder: Path)
     with ExitStack() as taken:
         with suppress(OSError):  # another program may already use it
             taken.enter_context(listen(8000)).listen()
-        async with started(used_folder) as up:
+        async with started(used_folder, default_port=True) as up:
             await up.until("API +http://127.0.0.1:(?!8000 )")
             up.process.send_signal(signal.SIGTERM)
             assert await up.ended() == 0
 
 
 @pytest.mark.parametrize("variable", ["PORT", "STACK_PORT"])
-async def test_a_taken_configured_port_is_reported(variable: str, folder: Path) -> None:
+def test_a_taken_configured_port_is_reported(variable: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In this process: a new one imports the program for a second to print one line."""
     with listen(0) as taken:
         taken.listen()
         port = str(taken.getsockname()[1])
-        async with started(folder, **{variable.lower(): port}) as up:
-            assert await up.ended() == 1
-    assert f"stopped: {variable} is {port}, but another program uses that port: choose another port" in up.text
+        option = f"--{variable.lower().replace('_', '-')}"
+        assert main(["--offline", "--folder", str(tmp_path), option, port]) == 1
+    message = " ".join(capsys.readouterr().out.split())
+    assert f"stopped: {variable} is {port}, but another program uses that port: choose another port" in message
 
 
 async def test_make_up_ends_with_make(used_folder: Path) -> None:
@@ -187,6 +193,8 @@ async def test_make_up_ends_with_make(used_folder: Path) -> None:
         "--offline",
         "--folder",
         str(used_folder),
+        "--port",
+        str(free_port()),
     ]
     parent = await asyncio.create_subprocess_exec(
         *("sh", "-c", '"$@" & wait; true', "sh", *command), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -58,7 +58,7 @@ async def test_sigterm_lets_tasks_finish_within_the_grace_period(
 ) -> None:
     receiver.delay = 0.5
     await enqueue_deliveries(database, receiver.url, 4)
-    worker = worker_process(stack, CONCURRENCY="4", GRACE_PERIOD="30")
+    worker = worker_process(stack, CONCURRENCY="4", GRACE_PERIOD="30", **LONG_LEASE)
     await worker.start(STARTED)
     await until_status(database, "running", 4)
     assert await worker.stop() == 0
@@ -70,7 +70,7 @@ async def test_a_second_signal_ends_the_worker_immediately(
 ) -> None:
     receiver.delay = 30.0
     await enqueue_deliveries(database, receiver.url, 1)
-    worker = worker_process(stack, GRACE_PERIOD="600")
+    worker = worker_process(stack, GRACE_PERIOD="600", **LONG_LEASE)
     await worker.start(STARTED)
     await until_status(database, "running", 1)
     first = asyncio.create_task(worker.stop())

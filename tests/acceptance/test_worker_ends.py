@@ -16,8 +16,10 @@ STARTED = "worker started"
 
 
 def faulty(ready: Ready, fault: str, **settings: str) -> ServiceProcess:
+    """A worker whose end by itself does not take long."""
+    lease = {"LEASE_SECONDS": "1.5", "SUPABASE_CALL_TIMEOUT": "0.5"}
     return ServiceProcess(
-        "tests.support.injected_faults", ready.url, ready.secret_key, fault, **(SHORT_LEASE | settings)
+        "tests.support.injected_faults", ready.url, ready.secret_key, fault, **(SHORT_LEASE | lease | settings)
     )
 
 
@@ -108,7 +110,7 @@ async def test_an_outage_longer_than_the_lease_ends_no_worker(
     proxy.before = refuse
     # On a loaded machine the worker itself may get no CPU time for a second, which must not seem a blocked loop.
     lease = 2.5
-    worker = worker_process(stack, proxy.url, WORKER_PORT="0", LEASE_SECONDS=str(lease))
+    worker = worker_process(stack, proxy.url, WORKER_PORT="0", LEASE_SECONDS=str(lease), SUPABASE_CALL_TIMEOUT="0.8")
     address = await address_of(worker)
     record = await worker.logged("sync call not answered")
     await asyncio.sleep(3 * lease)  # this test must wait for time to pass

@@ -34,7 +34,7 @@ BEGIN = {"spring": datetime(2026, 3, 27, 3, tzinfo=UTC), "autumn": datetime(2026
 """Dates before the clocks change in Berlin, Auckland and on Lord Howe."""
 TIMES = st.sampled_from([time(0, 0), time(2, 15), time(2, 30), time(8, 0), time(23, 59)])
 WEEKDAYS = st.sampled_from([(1, 2, 3, 4, 5, 6, 7), (1,), (6, 7)])
-HOW = st.sampled_from(["sent", "sent, reported twice", "refused", "dies before", "dies after", "in doubt"])
+ENDS = ["sent", "sent, reported twice", "refused", "dies before", "dies after", "in doubt"]
 A_DAY = timedelta(days=1)
 
 
@@ -141,7 +141,7 @@ class ReadersLife(RuleBasedStateMachine):
         self.now += timedelta(hours=hours)
         self.do(self.world.clock.set(self.now))
 
-    @rule(hours=st.sampled_from([5, 9, 23, 24]), ends=st.lists(HOW, max_size=6))
+    @rule(hours=st.sampled_from([5, 9, 23, 24]), ends=st.permutations(ENDS))
     def work_goes_on(self, hours: int, ends: list[str]) -> None:
         self.time_passes(hours)
         self.look_who_is_due(1)
@@ -206,7 +206,7 @@ class ReadersLife(RuleBasedStateMachine):
     def write(self) -> None:
         SEEN.digests += self.do(write_digests(self.world.client, "T"))
 
-    @rule(how=HOW)
+    @rule(how=st.sampled_from(ENDS))
     def mail(self, how: str) -> None:
         worker, deliveries = Claimer(self.world.client, kinds=[TaskKind.DELIVERY]), Deliveries(self.world.client)
         claimed = self.do(worker.claim(1))
@@ -274,7 +274,7 @@ def test_no_reader_gets_two_mails_for_a_day(stack: Ready) -> None:
             runner.run(clock.remove())
             runner.run(database.close())
             runner.run(manager.__aexit__(None, None, None))
-    assert SEEN.digests > 50
+    assert SEEN.digests > 40
     assert SEEN.sent > 20
     assert SEEN.doubts > 5
     assert SEEN.overdue > 5

@@ -9,6 +9,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.api.readers_file import DEFAULTS
+from app.persistence.reader_libraries import ReaderLibraries
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from app.persistence.readers_file import FileEntry, ReadersFile
 from tests.support.schedule import add_reader
@@ -92,6 +93,25 @@ async def test_a_refused_reader_affects_no_other_and_is_retried(client: AsyncCli
     assert await apply(client, entry(timezone="UTC"), entry("bob")) == ["created", "unchanged"]
     assert await apply(client, entry(timezone="Mars/Olympus_Mons")) == ["refused"]
     assert await apply(client, entry(timezone="Europe/Berlin")) == ["changed"]
+
+
+async def test_a_file_concerns_only_the_readers_of_its_owner(client: AsyncClient) -> None:
+    file = ReadersFile(client)
+    for owner in ("default", "eve"):
+        results = await file.apply(owner, [entry(), entry("bob")], DEFAULTS)
+        assert [result.outcome for result in results] == ["created", "created"]
+    assert await apply(client, entry(name="Countess")) == ["changed"]
+    assert await file.missing("default", ["ada"], pause=True) == ["bob"]
+    others = {reader.external_id: reader for reader in await Readers(client).page("eve")}
+    assert (others["ada"].name, others["bob"].status) == ("Ada", ReaderStatus.ACTIVE)
+    assert (await stored(client, "bob")).status is ReaderStatus.PAUSED
+
+
+async def test_a_library_of_a_file_is_its_owners_readers(client: AsyncClient) -> None:
+    for owner in ("default", "eve"):
+        await ReadersFile(client).apply(owner, [entry()], DEFAULTS)
+    (changed,) = await ReaderLibraries(client).changed_in_file("default", {"ada": {"library": "users/475425"}})
+    assert changed.reader_id == (await stored(client)).reader_id
 
 
 async def test_readers_that_left_the_file_are_paused_on_request(client: AsyncClient) -> None:

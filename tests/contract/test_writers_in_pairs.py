@@ -15,7 +15,7 @@ from tests.contract.consistency import left_behind
 from tests.contract.deadlocks import deadlocks
 from tests.contract.writers import Writing, furnish
 
-EACH: Final = 4
+EACH: Final = 3
 """Concurrent callers of each kind."""
 SEED: Final = os.environ.get("SEED", "")
 """Another one gives other orders of rows; how the calls overlap depends on the machine."""

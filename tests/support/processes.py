@@ -134,7 +134,8 @@ class ServiceProcess:
 
 
 WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-SHORT_LEASE = {"LEASE_SECONDS": "1.5", "SUPABASE_CALL_TIMEOUT": "0.5", "CALLBACKS_TO_PRIVATE_ADDRESSES": "true"}
+SHORT_LEASE = {"LEASE_SECONDS": "3", "SUPABASE_CALL_TIMEOUT": "1", "CALLBACKS_TO_PRIVATE_ADDRESSES": "true"}
+"""For tests in which leases expire. A worker that needs a lease to stop exits with 1 (`worker/watchdog.py`)."""
 
 LONG_LEASE = {"LEASE_SECONDS": "60", "SUPABASE_CALL_TIMEOUT": "20"}
 """For tests in which no lease may expire, also on a slow machine."""

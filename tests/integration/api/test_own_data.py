@@ -23,6 +23,7 @@ from tests.support.feedback import rate
 from tests.support.imports import fill_papers
 from tests.support.mailer import SENT, Mailer
 from tests.support.running_api import RunningApi
+from tests.support.schema_cache import schema_is_read
 from tests.support.visitors import (
     TODAY,
     Visitor,
@@ -251,7 +252,7 @@ async def test_a_deletion_waits_for_the_end_of_a_mail(
 
 
 async def test_errors_about_own_data_are_pages(
-    visitor: Visitor, client: AsyncClient, database: asyncpg.Connection
+    visitor: Visitor, client: AsyncClient, stack: Ready, database: asyncpg.Connection
 ) -> None:
     path = await link(visitor, client)
     await database.execute("alter function public.begin_erasure rename to elsewhere")
@@ -259,4 +260,6 @@ async def test_errors_about_own_data_are_pages(
         failed = await visitor.http.post(path)
     finally:
         await database.execute("alter function public.elsewhere rename to begin_erasure")
+        # The next test's requests would find no such function.
+        await schema_is_read(database, f"{stack.url}/rest/v1")
     assert (failed.status_code, "Temporary error" in failed.text) == (503, True)

@@ -20,6 +20,7 @@ from app.persistence.readers import Readers, ReaderStatus
 from embedded.stack import Ready
 from tests.support.logs import development_logs
 from tests.support.running_api import RunningApi
+from tests.support.schema_cache import schema_is_read
 from tests.support.tasks import insert_tasks
 from tests.support.visitors import (
     HOSTILE,
@@ -325,7 +326,11 @@ async def test_a_readers_name_is_escaped_on_every_page(visitor: Visitor) -> None
 
 
 async def test_no_log_line_contains_a_link(
-    visitor: Visitor, settings: ApiSettings, database: asyncpg.Connection, capsys: pytest.CaptureFixture[str]
+    visitor: Visitor,
+    settings: ApiSettings,
+    stack: Ready,
+    database: asyncpg.Connection,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     paths = [visitor.path(purpose) for purpose in PURPOSES]
     with development_logs(settings):
@@ -338,6 +343,8 @@ async def test_no_log_line_contains_a_link(
             failed = [await visitor.http.get(path) for path in paths]
         finally:
             await database.execute("alter table public.elsewhere rename to readers_private")
+            # The next test's requests would find no such table.
+            await schema_is_read(database, f"{stack.url}/rest/v1")
     output = capsys.readouterr().err
     assert [page.status_code for page in failed] == [503] * 4
     assert all("Temporary error" in page.text and "readers_private" not in page.text for page in failed)

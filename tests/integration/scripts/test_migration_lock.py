@@ -66,6 +66,25 @@ async def test_the_session_that_uses_the_table_is_named(
     assert [each.name for each in await migrate(connection, folder, SHORT)] == ["c"]
 
 
+SETTINGS = "current_setting('lock_timeout'), current_setting('statement_timeout'), current_setting('application_name')"
+
+
+@pytest.mark.parametrize(
+    ("waits", "for_a_table"), [((), "5s"), ((Waits(migration=60.0, table=2.5),), "2500ms")], ids=["default", "given"]
+)
+async def test_a_file_waits_for_tables_as_long_as_stated(
+    connection: asyncpg.Connection, folder: Path, waits: tuple[Waits, ...], for_a_table: str
+) -> None:
+    """All requests for a table wait behind a migration that waits for it: not as long as for another migration."""
+    before = await connection.fetchrow(f"select {SETTINGS}")
+    (folder / "20260102000000_b.sql").write_text(
+        f"create table public.seen as select array[{SETTINGS}] as settings;", encoding="utf-8"
+    )
+    assert len(await migrate(connection, folder, *waits)) == 2
+    assert await connection.fetchval("select settings from public.seen") == [for_a_table, "0", "broadsheet migrate"]
+    assert await connection.fetchrow(f"select {SETTINGS}") == before
+
+
 async def test_a_file_that_another_run_applied_is_skipped(
     connection: asyncpg.Connection, other: asyncpg.Connection, folder: Path
 ) -> None:

@@ -100,6 +100,23 @@ def test_a_hostile_limit_is_limited(headers: dict[str, str], seconds: float) -> 
     assert seconds_per_request(headers) == seconds
 
 
+@pytest.mark.parametrize("status", [400, 404])
+async def test_a_doi_that_is_refused_alone_is_unknown(make_fetcher: MakeFetcher, status: int) -> None:
+    async with FakeCrossref(WORKS).serve() as fake:
+        fake.failures = [web.Response(status=400), web.Response(status=status)]
+        found = await crossref(make_fetcher, fake).look_up(["10.1000/bad", NAMES[0]])
+    assert [article.doi for article, _ in found] == [NAMES[0]]
+    assert fake.listed == [["10.1000/bad", NAMES[0]], ["10.1000/bad"], [NAMES[0]]]
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+async def test_another_refusal_of_one_doi_is_an_error(make_fetcher: MakeFetcher, status: int) -> None:
+    async with FakeCrossref(WORKS).serve() as fake:
+        fake.failures = [web.Response(status=status)]
+        with pytest.raises((SourceError, SourceBusy)):
+            await crossref(make_fetcher, fake).look_up(NAMES[:1])
+
+
 async def test_a_busy_crossref_is_busy(make_fetcher: MakeFetcher) -> None:
     async with FakeCrossref(WORKS).serve() as fake:
         fake.failures = [web.Response(status=429, headers={"Retry-After": "90"})]

@@ -39,7 +39,7 @@ async def by_attempt(job: Job) -> dict[str, Any]:
 
 def ended(digest: Any = None) -> tuple[ClaimedTask, Completed]:
     task = ClaimedTask(Lease(uuid4(), uuid4()), TaskKind.DIGEST, 1, 5, LEASE, None, {})
-    return task, Completed({}, None if digest is None else {"digest": digest})
+    return task, Completed({}, digest)
 
 
 async def test_lost_reports_are_repeated_and_each_task_counts_once(

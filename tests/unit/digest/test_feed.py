@@ -47,6 +47,20 @@ def test_only_an_invented_item_says_so() -> None:
     assert SAMPLE not in content_of(ITEM)
 
 
+@pytest.mark.parametrize(
+    ("url", "links"),
+    [
+        ("https://arxiv.example/abs/1", ["https://arxiv.example/abs/1"]),
+        ("https://arxiv.example/\u202e1", []),
+        ("javascript:alert(1)", []),
+        (None, []),
+    ],
+)
+def test_an_entry_links_to_its_item_if_that_is_safe(url: str | None, links: list[str]) -> None:
+    entry = entry_of(ITEM.model_copy(update={"article": ITEM.article.model_copy(update={"url": url})}))
+    assert [link.href for link in entry.get("links", [])] == links
+
+
 def test_an_entry_has_at_most_30_authors_and_10_points() -> None:
     article = ITEM.article.model_copy(update={"authors": tuple(f"A. Author {n}" for n in range(31))})
     points = tuple(f"Point {n}." for n in range(11))

@@ -58,6 +58,8 @@ TITLES = {
     "a field twice": ("@article{a, title={T}, Author-Email={x}, Author-Email={y}}", ["T"]),
     "an empty field": ("@article{a, , title={T},, year=2020,}", ["T"]),
     "an empty title before the title": ("@article{a, title={}, title={T}}", ["T"]),
+    "a title twice": ("@article{a, title={T}, title={U}}", ["T"]),
+    "an empty title after the title": ("@article{a, title={T}, title={}}", ["T"]),
     "no key": ("@article{\n title={T}\n}\n@article{title={U}}", ["T", "U"]),
     "a key without a comma": ("@article{a\n title={T}}", ["T"]),
     "a key with blanks": ("@article{a b c,\n title={T}}", ["T"]),
@@ -146,6 +148,12 @@ async def test_missing_fields_come_from_the_crossref() -> None:
         "s": ("", "", ""),
         "c": ("", "2001", "P"),
     }
+
+
+async def test_the_first_of_two_entries_with_a_key_is_the_parent() -> None:
+    library = "@book{b, title={B}, year=2001} @book{b, title={C}, year=2002} @inbook{c, title={T}, crossref={b}}"
+    chapter = next(each for each in await accepted(library) if each.key == "c")
+    assert (chapter.publication.container, chapter.publication.date) == ("B", "2001")
 
 
 async def test_xdata_provides_fields_and_is_not_an_entry() -> None:

@@ -70,6 +70,17 @@ async def test_ris_becomes_papers() -> None:
     assert lost.line == 24
 
 
+async def test_the_first_value_of_a_repeated_tag_counts() -> None:
+    (entry,) = await accepted("TY  - JOUR\nTI  - \nTI  - T\nTI  - U\nDO  - 10.1000/a\nDO  - 10.1000/b\nER  -\n")
+    assert (entry.article.title, entry.article.doi) == ("T", "10.1000/a")
+
+
+@pytest.mark.parametrize("parts", [[2020, 0], [2020, 13], [2020, 21], [2020, 0, 0], ["2020", "99", "1"]])
+async def test_an_impossible_month_keeps_the_year(parts: list[object]) -> None:
+    (entry,) = await accepted(json.dumps([ITEM | {"issued": {"date-parts": [parts]}}]))
+    assert entry.publication.date == "2020"
+
+
 @pytest.mark.parametrize(
     "library",
     [json.dumps([ITEM]), json.dumps({"items": [ITEM]}), json.dumps([ITEM], indent=2), json.dumps(ITEM) + "\n"],

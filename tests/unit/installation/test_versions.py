@@ -2,6 +2,7 @@
 
 import importlib.metadata
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,19 @@ PACKAGES = sorted(locked_versions())
 Install = Callable[[str, str], None]
 
 
+@cache
+def installed_version(package: str) -> str:
+    """The version that is installed, read once: each of the tests compares all packages."""
+    return importlib.metadata.version(package)
+
+
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Install:
     """Let a package appear to be installed in another version."""
 
     def installed(package: str, version: str) -> None:
         def version_of(name: str) -> str:
-            return version if name == package else importlib.metadata.version(name)
+            return version if name == package else installed_version(name)
 
         monkeypatch.setattr(versions, "version", version_of)
 

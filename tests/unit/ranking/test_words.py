@@ -35,6 +35,7 @@ JOINED = """
     [
         ("LLM", "LLMs"),
         ("llm", "LLMs"),
+        ("LLM GNN GPU", "llms gnns gpus"),
         ("GNN VLM CNN RNN", "GNNs VLMs CNNs RNNs"),
         ("GPU", "GPUs"),
         ("LM", "LMs"),
@@ -135,6 +136,11 @@ def test_each_letter_and_mark_has_a_plain_form(letters: str, plain: str) -> None
 )
 def test_words_that_only_look_british_stay(word: str) -> None:
     assert STEMS.of_text(word) == [STEMS.of(word)] == [Stemmer("english").stemWord(word)]
+
+
+@pytest.mark.parametrize("word", ["dns", "gps", "bonus", "nexus"])
+def test_a_word_that_only_ends_like_a_plural_stays(word: str) -> None:
+    assert STEMS.of(word) == word
 
 
 def test_a_letter_is_a_word_only_outside_of_formulas() -> None:
