@@ -16,7 +16,7 @@ STARTED = "worker started"
 
 
 def faulty(ready: Ready, fault: str, **settings: str) -> ServiceProcess:
-    """A worker whose end by itself does not take long."""
+    """A worker that ends soon after its fault."""
     lease = {"LEASE_SECONDS": "1.5", "SUPABASE_CALL_TIMEOUT": "0.5"}
     return ServiceProcess(
         "tests.support.injected_faults", ready.url, ready.secret_key, fault, **(SHORT_LEASE | lease | settings)
