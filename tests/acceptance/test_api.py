@@ -105,7 +105,7 @@ async def test_the_api_survives_gateway_and_database_restarts(stack_folder: Path
         database = await asyncpg.connect(ready.database_url)
         await enqueue_deliveries(database, receiver.url, 400)
         await database.close()
-        api, worker = api_process(ready), worker_process(ready, CONCURRENCY="8", LEASE_SECONDS="3")
+        api, worker = api_process(ready), worker_process(ready, CONCURRENCY="8")
         async with caller(await start_api(api)) as http:
             await worker.start("worker started")
             await until_ready(http, 200)

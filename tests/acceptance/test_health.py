@@ -14,7 +14,6 @@ from tests.support.operators import KEYS, ROOT_KEY
 from tests.support.processes import api_process, start_api, worker_process
 
 NOWHERE = {"GRACE_PERIOD": "0.1", "ARXIV_BASE_URL": "http://127.0.0.1:9", "FEEDS": "none=http://127.0.0.1:9/rss"}
-SHORT_LEASE = {"LEASE_SECONDS": "3", "SUPABASE_CALL_TIMEOUT": "1"}
 STARTED = "worker started"
 
 
@@ -42,7 +41,7 @@ async def seen(api: httpx.AsyncClient, name: str, *, holds: bool) -> None:
 
 async def test_a_killed_worker_is_a_problem_until_another_runs(stack: Ready, api: httpx.AsyncClient) -> None:
     assert "no_worker" in await conditions(api)
-    worker = worker_process(stack, **NOWHERE, **SHORT_LEASE)
+    worker = worker_process(stack, **NOWHERE)
     await worker.start(STARTED)
     await seen(api, "no_worker", holds=False)
     assert await worker.stop(signal.SIGKILL) != 0
@@ -51,7 +50,7 @@ async def test_a_killed_worker_is_a_problem_until_another_runs(stack: Ready, api
     assert problem["text"].startswith("No worker is alive: no task is processed. The last one, ")
     assert problem["since"] is not None
     assert 'broadsheet_condition{condition="no_worker",severity="critical"} 1.0' in (await api.get("/metrics")).text
-    another = worker_process(stack, **NOWHERE, **SHORT_LEASE)
+    another = worker_process(stack, **NOWHERE)
     await another.start(STARTED)
     await seen(api, "no_worker", holds=False)
     assert await another.stop() == 0

@@ -43,7 +43,7 @@ class Service:
     def new_worker(self, **settings: str) -> ServiceProcess:
         """A worker that has all settings. Its sources refuse connections, unless `settings` has others."""
         defaults = {
-            "LEASE_SECONDS": "3", "SUPABASE_CALL_TIMEOUT": "1", "GRACE_PERIOD": "0.1", "DAILY_FETCH_AT": "23:59",
+            "GRACE_PERIOD": "0.1", "DAILY_FETCH_AT": "23:59",
             "ARXIV_BASE_URL": "http://127.0.0.1:9", "FEEDS": "none=http://127.0.0.1:9/rss",
             "MAIL_URL": f"smtp://127.0.0.1:{self.postbox.port}", "MAIL_FROM": "Broadsheet <digest@broadsheet.example>",
         }  # fmt: skip
