@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from functools import cache
 from pathlib import Path
+from uuid import UUID
 from zlib import crc32
 
 import asyncpg
@@ -148,6 +149,19 @@ async def reader(client: AsyncClient, database: asyncpg.Connection, clock: Clock
     await enqueued(client, database)
     assert await write_digests(client, "T") == 1
     return reader
+
+
+@pytest.fixture
+async def mails(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> list[UUID]:
+    """The pending mails of a reader for eight days, sorted by id."""
+    await clock.set("2026-11-20T06:00:00Z")
+    await add_reader(client, external_id="r", email="a@example.org")
+    for day in range(20, 28):
+        await clock.set(f"2026-11-{day}T07:00:00Z")
+        await enqueued(client, database)
+        await write_digests(client, f"T{day}")
+    await database.execute("update public.deliveries set skip_after = null")
+    return [row[0] for row in await database.fetch("select delivery_id from public.deliveries order by delivery_id")]
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import pytest
 from supabase import AsyncClient
 
 from app.models.tasks import TaskKind
@@ -23,7 +22,7 @@ from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.readers_file import FileEntry, ReadersFile
 from tests.support.feedback import rate
-from tests.support.schedule import OWNER, Clock, add_reader, enqueued, pending_mails, written
+from tests.support.schedule import OWNER, Clock, add_reader, enqueued, written
 from tests.support.tasks import Claimer, insert_tasks, somebody_waits
 
 NAMES = [f"r{n}" for n in range(8)]
@@ -189,12 +188,6 @@ async def test_digests_record_what_was_shown_by_reader(
         await somebody_waits(database)
         await database.execute(show, others)
     assert (await ending).rejected_outcomes == ()
-
-
-@pytest.fixture
-async def mails(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> list[UUID]:
-    """The pending mails of a reader for several days, sorted by id."""
-    return await pending_mails(client, database, clock)
 
 
 async def test_a_removal_locks_mails_by_id(

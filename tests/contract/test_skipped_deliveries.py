@@ -9,17 +9,10 @@ from supabase import AsyncClient
 
 from app.persistence.deliveries import Deliveries
 from app.persistence.operator import Operator
-from tests.support.schedule import Clock, pending_mails
 from tests.support.tasks import somebody_waits
 
 QUEUE = "select from public.queue where task_id = any ($1) for update nowait"
 DELIVERIES = "select from public.deliveries where delivery_id = any ($1) for update nowait"
-
-
-@pytest.fixture
-async def mails(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> list[UUID]:
-    """The pending mails of a reader for several days, sorted by id."""
-    return await pending_mails(client, database, clock)
 
 
 async def test_skipped_deliveries_are_locked_by_id(

@@ -81,18 +81,6 @@ async def write_digests(client: AsyncClient, *titles: str) -> int:
     return len(tasks)
 
 
-async def pending_mails(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> list[UUID]:
-    """Write a reader's digests of eight days; return the ids of their pending mails, sorted."""
-    await clock.set("2026-11-20T06:00:00Z")
-    await add_reader(client, external_id="r", email="a@example.org")
-    for day in range(20, 28):
-        await clock.set(f"2026-11-{day}T07:00:00Z")
-        await enqueued(client, database)
-        await write_digests(client, f"T{day}")
-    await database.execute("update public.deliveries set skip_after = null")
-    return [row[0] for row in await database.fetch("select delivery_id from public.deliveries order by delivery_id")]
-
-
 async def had_digest(database: asyncpg.Connection, reader_id: UUID, at: datetime) -> None:
     """Set the time of the last digest of every reader."""
     async with database.transaction():
