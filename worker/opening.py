@@ -124,7 +124,7 @@ def worker_limits(settings: WorkerSettings) -> WorkerLimits:
     """Return the limits that the settings define. Each kind has its own slots, so that no kind blocks another."""
     callbacks = settings.callback_slots or max(1, settings.concurrency // 3)
     fetches = fetch_slots(settings)
-    # If the worker dies, each mail that it holds may be in doubt: claim no more than are sent at once.
+    # If the worker dies, each mail that it is sending may be in doubt. Tasks that wait for a place have sent nothing.
     mails = min(settings.mail_connections, settings.concurrency) if settings.mail_url else 0
     digests = max(1, settings.concurrency - callbacks - fetches - mails - IMPORT_SLOTS)
     return WorkerLimits(

@@ -242,7 +242,7 @@ class Deliveries(Repository):
     async def resume(self, *, by: str, skip_pending: bool) -> None:
         """Resume deliveries. `skip_pending`: first skip those that are pending. Raises `SupabaseError`.
 
-        If it fails before the end, deliveries stay paused, and a repetition skips the rest.
+        If it fails before the end, paused deliveries stay paused, and a repetition skips the rest.
         """
         operator, action = _audit_parameters(by), "skip pending deliveries"
         while skip_pending:

@@ -70,6 +70,17 @@ begin
 end
 $$;
 
+-- Has statements planned with their values for the rest of the transaction, while `readers` has no statistics, also those of an
+-- empty table: the planner cannot tell the index that finds a reader from others. It takes twice as long.
+create function public.plan_readers_with_values() returns void
+language plpgsql security invoker set search_path = '' as $$
+begin
+    if (select reltuples < 1 from pg_catalog.pg_class where oid = 'public.readers'::regclass) then
+        perform set_config('plan_cache_mode', 'force_custom_plan', true);
+    end if;
+end
+$$;
+
 -- Applies public.try_upsert_reader() to each reader, in the order of their external_id. Returns the results in the order of
 -- p_readers.
 create function public.upsert_readers(p_owner text, p_readers jsonb, p_change boolean) returns jsonb
@@ -83,11 +94,7 @@ begin
     if exists (select from jsonb_array_elements(p_readers) e where e ->> 'user_id' is not null) then
         perform pg_advisory_xact_lock(hashtextextended('readers of users', 0));
     end if;
-    -- Without statistics, also those of an empty table, the planner cannot tell the index that finds a reader from others. Until
-    -- there are statistics, each statement is planned with its values, which takes twice as long.
-    if (select reltuples < 1 from pg_catalog.pg_class where oid = 'public.readers'::regclass) then
-        perform set_config('plan_cache_mode', 'force_custom_plan', true);
-    end if;
+    perform public.plan_readers_with_values();
     for entry in
         select l.reader, l.place::integer as place
           from jsonb_array_elements(p_readers) with ordinality as l(reader, place)
@@ -304,10 +311,12 @@ $$;
 
 -- Permissions.
 revoke execute on function
-    public.upsert_reader, public.try_upsert_reader, public.upsert_readers, public.anonymised, public.anonymise_audit,
+    public.upsert_reader, public.try_upsert_reader, public.plan_readers_with_values, public.upsert_readers,
+    public.anonymised, public.anonymise_audit,
     public.lock_queue_of_readers, public.remove_reader, public.plan_due, public.cancel_earlier_digests, public.enqueue_due
     from public, anon, authenticated;
 grant execute on function
-    public.upsert_reader, public.try_upsert_reader, public.upsert_readers, public.anonymised, public.anonymise_audit,
+    public.upsert_reader, public.try_upsert_reader, public.plan_readers_with_values, public.upsert_readers,
+    public.anonymised, public.anonymise_audit,
     public.lock_queue_of_readers, public.remove_reader, public.plan_due, public.cancel_earlier_digests, public.enqueue_due
     to service_role;

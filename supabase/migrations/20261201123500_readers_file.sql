@@ -21,10 +21,7 @@ declare
     changes jsonb;
     results jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_readers)]);
 begin
-    -- As in public.upsert_readers().
-    if (select reltuples < 1 from pg_catalog.pg_class where oid = 'public.readers'::regclass) then
-        perform set_config('plan_cache_mode', 'force_custom_plan', true);
-    end if;
+    perform public.plan_readers_with_values();
     for entry in
         select e.reader, e.reader ->> 'external_id' as external_id, e.reader -> 'values' as given, e.place::integer as place
           from jsonb_array_elements(p_readers) with ordinality as e(reader, place)

@@ -205,13 +205,12 @@ language sql security invoker set search_path = '' as $$
 $$;
 
 -- Resolves a delivery for an admin: sets its status and deletes what the mail needed. Returns {resolved, delivery}; null if there
--- is none.
+-- is none. The caller keeps its reader (public.keep_reader_of_delivery).
 create function public.resolve_delivery(p_delivery_id uuid, p_status text, p_by text) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
     d public.deliveries;
 begin
-    perform public.keep_reader_of_delivery(p_delivery_id);
     select * into d from public.deliveries where delivery_id = p_delivery_id for update;
     if d.delivery_id is null then
         return null;
